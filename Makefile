@@ -1,0 +1,60 @@
+# Halflife: `make help` lists the targets. Every target does its own set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STORE ?= store
+DATASET ?= movielens-100k
+PORT ?= 8000
+NAME ?= ingest bootstrap effect
+# Where plain pip would fetch a GPU build of torch: TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test unit lint format up down clean bench
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+install: $(VENV)/.installed ## make .venv with everything that demo and test need
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Halflife needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-input --no-compile --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
+	$(BIN)/python -m pip install --quiet --no-input --no-compile --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: install ## the main job on real data (DATASET=completejourney, DEMO_EXIT=1 to stop the server at the end)
+	$(BIN)/python -m cluster.demo --dataset $(DATASET) --store $(STORE)/$(DATASET) --port $(PORT) $(if $(filter 1,$(DEMO_EXIT)),--exit)
+
+test: install ## all tests but the slow suites
+	$(BIN)/python -m pytest
+
+unit: install ## unit tests only (seconds, no Ray)
+	$(BIN)/python -m pytest tests/unit
+
+lint: install ## style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+up: install ## bring the pool and the application up on this machine
+	$(BIN)/python -m cluster.local up --store $(STORE)/$(DATASET) --port $(PORT)
+
+down: install ## end what `make up` or `make demo` left running
+	$(BIN)/python -m cluster.local down --store $(STORE)/$(DATASET)
+
+bench: install ## benchmarks, one JSON line each (NAME="ingest bootstrap effect")
+	@for name in $(NAME); do $(BIN)/python -m tests.benchmarks $$name || exit 1; done
+
+clean: ## remove the environment, caches and the local store
+	-[ -x $(BIN)/python ] && $(BIN)/python -m cluster.local down --store $(STORE)/$(DATASET) 2>/dev/null
+	rm -rf $(VENV) $(STORE) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Composition and deployment: which machines, settings and joins."""

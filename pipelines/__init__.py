@@ -1,0 +1,1 @@
+"""The batch edge: one Ray job per file, each `python -m pipelines.NAME`."""

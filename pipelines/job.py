@@ -1,0 +1,164 @@
+"""What jobs share: options, the Ray session, the progress bar and the last line of JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import ray
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from recsys import logs
+from recsys.errors import ConfigError, RecsysError
+from recsys.schema import DEFAULT_TENANT
+from recsys.settings import Settings, load
+from recsys.store import Store
+
+console = Console(stderr=True)
+
+WORKER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_OFFLINE": "1",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+}
+
+StoreOption = Annotated[str, typer.Option("--store", help="Folder, s3:// or gs:// of the store.")]
+LedgerOption = Annotated[
+    str | None,
+    typer.Option("--ledger", help="Database URL; default: sqlite file inside a local store."),
+]
+TenantOption = Annotated[str, typer.Option("--tenant", help="Whose data.")]
+ConfigOption = Annotated[str | None, typer.Option("--config", help="YAML file of settings.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="section.field=value; may be repeated.")
+]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a job works on."""
+
+    store: Store
+    ledger_url: str
+    settings: Settings
+    tenant: str = DEFAULT_TENANT
+
+
+def ledger_url(store: Store, url: str | None) -> str:
+    """The given ledger URL, or the SQLite file inside a local store.
+
+    Raises:
+        ConfigError: if the store is remote and no URL is given.
+    """
+    if url is not None:
+        return url
+    if store.root is None:
+        raise ConfigError(
+            f"store {store.uri}",
+            "is remote, and --ledger is not given",
+            "A ledger is a database: name one, for example --ledger sqlite:////var/lib/ledger.db",
+        )
+    return f"sqlite:///{store.root / 'ledger.db'}"
+
+
+def open_job(
+    store: str,
+    ledger: str | None = None,
+    tenant: str = DEFAULT_TENANT,
+    config: str | None = None,
+    assignments: list[str] | None = None,
+) -> Job:
+    """Resolve the common options; the one place where a job reads the environment."""
+    opened = Store(store)
+    settings = load(config, os.environ, assignments or [])
+    return Job(opened, ledger_url(opened, ledger), settings, tenant)
+
+
+@contextmanager
+def ray_session() -> Iterator[None]:
+    """Use the Ray that is connected or submitted this job; else start one for the job alone."""
+    if ray.is_initialized():
+        yield
+        return
+    remote = os.environ.get("RAY_ADDRESS")
+    options: dict[str, Any] = {"address": remote} if remote else _local_options()
+    ray.init(
+        log_to_driver=False,
+        logging_level="warning",
+        runtime_env={"env_vars": WORKER_ENVIRONMENT},
+        **options,
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _local_options() -> dict[str, Any]:
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # this Ray listens for this process alone
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    return {
+        "address": "local",
+        "num_cpus": os.cpu_count() or 1,
+        "include_dashboard": False,
+        "object_store_memory": 256 << 20,
+    }
+
+
+@contextmanager
+def progress(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr; call what it yields with the number of units done since the last call."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bars:
+        task = bars.add_task(title, total=total)
+        yield lambda n: bars.advance(task, n)
+
+
+def finish(report: Mapping[str, Any]) -> None:
+    """Print a job's report: one JSON object, the last line of stdout."""
+    sys.stdout.write(json.dumps(report, sort_keys=True, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def main(app: typer.Typer) -> None:
+    """Run a job's command line; a named error becomes one red line and exit status 2."""
+    logs.configure()
+    try:
+        app(standalone_mode=True)
+    except RecsysError as error:
+        console.print(f"[bold red]error[/] {error}", soft_wrap=True, highlight=False)
+        raise SystemExit(2) from error
+
+
+@contextmanager
+def timed(stages: dict[str, float], name: str) -> Iterator[None]:
+    """Add the wall-clock seconds of a block to ``stages[name]``."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        stages[name] = round(stages.get(name, 0.0) + time.perf_counter() - started, 3)

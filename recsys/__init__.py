@@ -1,0 +1,1 @@
+"""What a recommendation is: a pure library, without Ray, clocks or environment."""

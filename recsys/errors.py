@@ -1,0 +1,86 @@
+"""The error tree of Halflife.
+
+    RecsysError
+    |-- ConfigError           a setting or an argument is missing, unknown or out of range
+    |-- DataError             a log or a file cannot be used as a whole
+    |   `-- EventError        one event is refused (HTTP 422)
+    |-- NotFoundError         an item, bundle, dataset or file that does not exist (HTTP 404)
+    |-- StoreError            the store cannot be read or written
+    |   |-- ConflictError     somebody else moved the pointer first; read it again and retry
+    |   `-- ChecksumError     stored bytes are not the bytes that were published
+    |-- LedgerError           the ledger database refused or failed
+    |-- LeakageError          an artifact knows data from after the moment it is asked about
+    `-- UnavailableError      try again after ``retry_after_s`` (HTTP 503)
+
+Callers catch ``RecsysError`` or a leaf, nothing wider. Every error pickles: it crosses processes.
+"""
+
+from __future__ import annotations
+
+
+class RecsysError(Exception):
+    """Something that Halflife can name: the thing, its value and the remedy."""
+
+    def __init__(self, thing: str, problem: str, remedy: str = "") -> None:
+        super().__init__(thing, problem, remedy)
+        self.thing = thing
+        self.problem = problem
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        text = f"{self.thing}: {self.problem}"
+        return f"{text}. {self.remedy}" if self.remedy else text
+
+
+class ConfigError(RecsysError):
+    """A setting or an argument is missing, unknown or out of range."""
+
+
+class DataError(RecsysError):
+    """A log or a file cannot be used as a whole."""
+
+
+class EventError(DataError):
+    """One event is refused."""
+
+
+class NotFoundError(RecsysError):
+    """The named thing does not exist."""
+
+
+class StoreError(RecsysError):
+    """The store cannot be read or written."""
+
+
+class ConflictError(StoreError):
+    """A pointer was moved by somebody else since it was read."""
+
+
+class ChecksumError(StoreError):
+    """Stored bytes differ from those that were published."""
+
+
+class LedgerError(RecsysError):
+    """The ledger database refused or failed."""
+
+
+class LeakageError(RecsysError):
+    """An artifact knows data from after the moment it is asked about."""
+
+
+class UnavailableError(RecsysError):
+    """A part is away for a moment.
+
+    Args:
+        thing: the part.
+        problem: what is wrong with it.
+        remedy: what the caller can do.
+        retry_after_s: seconds after which a retry makes sense.
+    """
+
+    def __init__(
+        self, thing: str, problem: str, remedy: str = "", retry_after_s: float = 1.0
+    ) -> None:
+        super().__init__(thing, problem, remedy)
+        self.args = (thing, problem, remedy, retry_after_s)
+        self.retry_after_s = retry_after_s

@@ -1,0 +1,315 @@
+"""Settings: one frozen tree, typed, ranged, with units in the names.
+
+Strength: defaults < YAML file < environment ``RECSYS__SECTION__FIELD`` < ``--set section.field=x``.
+``load`` runs once per process, in the entry point; components receive their own section.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
+
+from recsys.errors import ConfigError
+
+HOUR_S = 3_600.0
+DAY_S = 86_400.0
+
+ENVIRONMENT_PREFIX = "RECSYS__"
+
+
+def _rising(values: tuple[float, ...]) -> tuple[float, ...]:
+    if len(values) == 0 or any(b <= a for a, b in pairwise(values)):
+        raise ValueError("half-lives must be positive and strictly rising")
+    return values
+
+
+HalfLives = Annotated[tuple[PositiveFloat, ...], AfterValidator(_rising)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Section(BaseModel):
+    """A part of the settings: immutable, and a misspelt key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class DataSettings(Section):
+    """What counts as a sound event, and how the store is cut."""
+
+    n_partitions: PositiveInt = 64
+    """Partitions of the users; fixed when a store is created."""
+    kinds: tuple[str, ...] = (
+        "impression",
+        "view",
+        "click",
+        "play",
+        "like",
+        "dislike",
+        "save",
+        "share",
+        "cart",
+        "purchase",
+        "rating",
+        "skip",
+        "dismiss",
+        "search",
+        "comment",
+    )
+    """Event kinds that are accepted."""
+    itemless_kinds: tuple[str, ...] = ("search",)
+    """Kinds that may come without an item."""
+    passive_kinds: tuple[str, ...] = ("impression",)
+    """Kinds in which the user did nothing: such an item does not count as seen."""
+    max_bad_share: Share = 0.05
+    """Share of quarantined rows above which a job fails before it publishes anything."""
+    max_future_s: NonNegativeFloat = 300.0
+    """Seconds that an event's time may lie ahead; within it the time is clamped to now."""
+    max_late_s: PositiveFloat = 7 * DAY_S
+    """Seconds after which a live event is refused as too old (such events come by ingest)."""
+    max_id_bytes: PositiveInt = 512
+    """Longest id, in UTF-8 bytes."""
+    max_text_bytes: PositiveInt = 16_384
+    """Longest text of an event or item, in UTF-8 bytes."""
+
+
+class EncoderSettings(Section):
+    """The language model that reads what items say."""
+
+    model: str = "minilm-l6"
+    """``minilm-l6`` (comes as a PyPI wheel), ``smollm2-135m``, a local folder or a hub name."""
+    pooling: Literal["cls", "mean", "last"] = "mean"
+    """How token vectors become one text vector."""
+    max_tokens: PositiveInt = 96
+    """Longest text in tokens; what is longer is cut."""
+    batch_tokens: PositiveInt = 4_096
+    """Tokens in one forward pass, padding included; texts are bucketed by length."""
+    n_dims: PositiveInt = 64
+    """Dimensions of an item vector after projection by PCA."""
+
+
+class InterestSettings(Section):
+    """How events become evidence, and how evidence fades."""
+
+    half_lives_s: HalfLives = (
+        HOUR_S,
+        6 * HOUR_S,
+        DAY_S,
+        4 * DAY_S,
+        14 * DAY_S,
+        45 * DAY_S,
+        150 * DAY_S,
+        500 * DAY_S,
+    )
+    """The bank of half-lives for positive evidence."""
+    negative_half_lives_s: HalfLives = (7 * DAY_S, 90 * DAY_S)
+    """The bank for negative evidence."""
+    max_importance: PositiveFloat = 4.0
+    """Upper bound ``a_max`` of one event's importance."""
+    importance: dict[str, NonNegativeFloat] = {
+        "view": 0.3,
+        "click": 1.0,
+        "play": 1.0,
+        "like": 2.0,
+        "save": 2.0,
+        "share": 2.0,
+        "cart": 1.5,
+        "purchase": 2.0,
+        "rating": 1.5,
+        "comment": 1.0,
+    }
+    """Importance of positive evidence by kind; kinds that stand in neither table weigh nothing."""
+    negative_importance: dict[str, NonNegativeFloat] = {
+        "dislike": 2.0,
+        "dismiss": 1.0,
+        "skip": 0.3,
+        "rating": 1.0,
+    }
+    """Importance of negative evidence by kind (a low rating is negative)."""
+    rating_positive_min: float = 3.5
+    """A rating of at least this is positive evidence, and a positive event in evaluation."""
+    rating_negative_max: float = 2.5
+    """A rating of at most this is negative evidence; between the two it is weakly positive."""
+    confidence_mass: PositiveFloat = 1.0
+    """``m_0``: the mass at which half the confidence is reached."""
+    n_recent: PositiveInt = 64
+    """Recent events kept per user, for reasons and refolds."""
+
+
+class TrendSettings(Section):
+    """Decayed popularity of items."""
+
+    half_lives_s: HalfLives = (DAY_S, 3 * DAY_S, 10 * DAY_S, 30 * DAY_S, 120 * DAY_S, 3_650 * DAY_S)
+    """Half-lives of item popularity; the last one is near to all-time popularity."""
+
+
+class RetrievalSettings(Section):
+    """Finding candidates among all items."""
+
+    n_candidates: PositiveInt = 500
+    """Candidates from each source."""
+    exact_below: PositiveInt = 50_000
+    """Catalogs smaller than this are searched exactly; larger ones by HNSW."""
+    hnsw_links: PositiveInt = 32
+    """Links per node of the HNSW graph."""
+    hnsw_ef_construction: PositiveInt = 200
+    """Width of the search while the graph is built."""
+    hnsw_ef_search: PositiveInt = 256
+    """Width of the search at query time."""
+
+
+class RankingSettings(Section):
+    """Weights of the parts of a score; ``None`` = chosen on a validation tail by ``embed``."""
+
+    interest: tuple[NonNegativeFloat, ...] | None = None
+    """One weight per half-life of the interest bank."""
+    negative: tuple[NonNegativeFloat, ...] | None = None
+    """One weight per half-life of the negative bank."""
+    trend: tuple[NonNegativeFloat, ...] | None = None
+    """One weight per half-life of the trend."""
+    validation_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.15
+    """Share of the events, the latest, on which the weights are chosen."""
+    n_validation_queries: PositiveInt = 2_000
+    """Queries drawn from that tail."""
+
+
+class EvaluationSettings(Section):
+    """How quality is measured."""
+
+    positive_kinds: tuple[str, ...] = (
+        "click",
+        "play",
+        "like",
+        "save",
+        "share",
+        "cart",
+        "purchase",
+        "rating",
+    )
+    """Kinds that are right answers; a rating counts from ``interest.rating_positive_min``."""
+    n_bootstrap: PositiveInt = 1_000
+    """Resamples of the users for the intervals."""
+    max_queries: PositiveInt = 20_000
+    """Most queries scored; above it whole users are drawn at random, and the report says so."""
+    seed: int = 17
+    """Seed of every draw."""
+
+
+class ServingSettings(Section):
+    """The online edge."""
+
+    host: str = "127.0.0.1"
+    """Address that the HTTP proxy binds; there is no authentication, so stay on loopback."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8_000
+    """Port of the HTTP proxy."""
+    n_shards: PositiveInt = 2
+    """Actors that share the partitions."""
+    shard_cpus: NonNegativeFloat = 0.1
+    """Logical CPUs that a shard asks of Ray."""
+    clock_offset_s: float = 0.0
+    """Seconds added to the wall clock: replays an old log as if it were now."""
+    trend_push_s: PositiveFloat = 0.25
+    """Seconds between a shard's trend deltas, and between a gateway's pulls."""
+    snapshot_every_s: PositiveFloat = 300.0
+    """Seconds between snapshots of a changed partition."""
+    max_k: PositiveInt = 500
+    """Longest slate."""
+    max_body_bytes: PositiveInt = 1 << 20
+    """Largest request body."""
+    max_events_per_request: PositiveInt = 1_000
+    """Most events in one request."""
+    request_timeout_s: PositiveFloat = 10.0
+    """Seconds after which a request is given up."""
+
+
+class Settings(Section):
+    """All settings of Halflife."""
+
+    data: DataSettings = DataSettings()
+    encoder: EncoderSettings = EncoderSettings()
+    interest: InterestSettings = InterestSettings()
+    trend: TrendSettings = TrendSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    ranking: RankingSettings = RankingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    serving: ServingSettings = ServingSettings()
+
+
+def load(
+    path: str | Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    assignments: Sequence[str] = (),
+) -> Settings:
+    """Resolve the settings of a process.
+
+    Args:
+        path: a YAML file, or None.
+        environ: environment variables; those that start with ``RECSYS__`` are read.
+        assignments: ``section.field=value`` strings; values are YAML.
+
+    Raises:
+        ConfigError: for a missing file, an unknown key or a value out of range.
+
+    >>> load(assignments=["serving.n_shards=3"]).serving.n_shards
+    3
+    """
+    tree = _from_file(path) if path is not None else {}
+    for name, value in sorted((environ or {}).items()):
+        if name.startswith(ENVIRONMENT_PREFIX):
+            keys = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+            _assign(tree, keys, value, name)
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {assignment}", "has no value", "Write section.field=value")
+        _assign(tree, key.strip().split("."), value, f"--set {assignment}")
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(
+            f"setting {place} = {first['input']!r}",
+            first["msg"],
+            "`python -m cluster.local settings` lists every setting with its unit",
+        ) from error
+
+
+def _from_file(path: str | Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"settings file {path}", "does not exist", "Check --config") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"settings file {path}", f"is no YAML: {error}") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"settings file {path}", "is not a mapping of sections")
+    return tree
+
+
+def _assign(tree: dict[str, Any], keys: Sequence[str], value: str, origin: str) -> None:
+    if len(keys) < 2 or not all(keys):
+        raise ConfigError(origin, "does not name section and field", "Write section.field")
+    for key in keys[:-1]:
+        tree = tree.setdefault(key, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(origin, f"{key} is not a section")
+    try:
+        tree[keys[-1]] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(origin, f"value is no YAML: {error}") from error

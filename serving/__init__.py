@@ -1,0 +1,1 @@
+"""The online edge: the profile pool (Ray actors) and the Ray Serve application."""
