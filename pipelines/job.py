@@ -13,7 +13,9 @@ from typing import Annotated, Any
 
 import ray
 import typer
+from ray.exceptions import RayTaskError
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -93,7 +95,23 @@ def open_job(
 
 @contextmanager
 def ray_session() -> Iterator[None]:
-    """Use the Ray that is connected or submitted this job; else start one for the job alone."""
+    """Use the Ray that is connected or submitted this job; else start one for the job alone.
+
+    An error of ours that a task raised leaves the block as itself, without Ray's wrapping.
+    """
+    with _connected():
+        ray.data.DataContext.get_current().raise_original_map_exception = True
+        try:
+            yield
+        except RayTaskError as error:
+            cause = getattr(error, "cause", None)
+            if isinstance(cause, RecsysError):
+                raise cause from None
+            raise
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
@@ -150,7 +168,8 @@ def main(app: typer.Typer) -> None:
     try:
         app(standalone_mode=True)
     except RecsysError as error:
-        console.print(f"[bold red]error[/] {error}", soft_wrap=True, highlight=False)
+        text = escape(str(error))  # brackets in a value are no markup
+        console.print(f"[bold red]error[/] {text}", soft_wrap=True, highlight=False)
         raise SystemExit(2) from error
 
 

@@ -10,6 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.schema import TIMESTAMP
+
 UNKNOWN_ITEM = -1
 
 
@@ -38,7 +40,7 @@ class EventArrays:
 
 def timestamps_s(column: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.float64]:
     """A timestamp column as (T,) Unix seconds; null becomes NaN."""
-    whole = pc.cast(column, pa.int64()).to_numpy(zero_copy_only=False)
+    whole = pc.cast(pc.cast(column, TIMESTAMP), pa.int64()).to_numpy(zero_copy_only=False)
     return np.asarray(whole, dtype=np.float64) / 1e6
 
 

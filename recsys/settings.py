@@ -299,7 +299,7 @@ def _from_file(path: str | Path) -> dict[str, Any]:
         return {}
     if not isinstance(tree, dict):
         raise ConfigError(f"settings file {path}", "is not a mapping of sections")
-    return tree
+    return {section: fields for section, fields in tree.items() if fields is not None}
 
 
 def _assign(tree: dict[str, Any], keys: Sequence[str], value: str, origin: str) -> None:

@@ -83,10 +83,22 @@ class Store:
             )
         return data
 
+    def read_range(self, path: str, start: int, n_bytes: int) -> bytes:
+        """``n_bytes`` bytes of one file from ``start`` on; no checksum."""
+        if n_bytes == 0:
+            return b""
+        with self._translated(path):
+            end = start + n_bytes
+            return bytes(obstore.get_range(self._backend, path, start=start, end=end))
+
     def write(self, path: str, data: bytes) -> None:
         """Put one file, whole or not at all."""
-        with self._translated(path):
-            obstore.put(self._backend, path, data)
+        try:
+            with self._translated(path):
+                obstore.put(self._backend, path, data)
+        except NotFoundError as error:
+            problem = "cannot be written: the bucket or folder is not there"
+            raise StoreError(f"{self.uri}/{path}", problem, _REMEDY) from error
 
     def put_content(self, prefix: str, data: bytes, suffix: str) -> str:
         """Put a file that is named after its content; return its path."""
@@ -107,9 +119,10 @@ class Store:
     def paths(self, prefix: str) -> list[str]:
         """Paths of all files below a prefix, sorted."""
         with self._translated(prefix):
-            return sorted(
+            found = [
                 meta["path"] for chunk in obstore.list(self._backend, prefix) for meta in chunk
-            )
+            ]
+        return sorted(path for path in found if not path.rpartition("/")[2].startswith("."))
 
     def delete(self, path: str) -> None:
         """Remove one file; nothing happens if it is gone already."""
@@ -184,16 +197,17 @@ class Store:
     def _swap_local(self, path: Path, data: bytes, expected: str | None) -> None:
         with self._translated(str(path)):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with open(path.with_name(path.name + ".lock"), "w") as lock:
+            with open(path.with_name(f".{path.name}.lock"), "w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 current = digest(path.read_bytes()) if path.exists() else None
                 if current != expected:
                     raise self._conflict(str(path))
-                handle, name = tempfile.mkstemp(dir=path.parent)
+                handle, name = tempfile.mkstemp(prefix=".", dir=path.parent)
                 with os.fdopen(handle, "wb") as file:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
+                Path(name).chmod(0o644)  # others may read a pointer, as they may the files
                 Path(name).replace(path)
 
     def _conflict(self, path: str) -> ConflictError:

@@ -1,0 +1,1 @@
+"""Text in, unit vectors out: the language model that reads what items say."""

@@ -1,0 +1,1 @@
+"""What a user's events say about the user's interest as of a moment."""

@@ -1,0 +1,35 @@
+"""For tests and benchmarks: synthetic worlds, fakes of the ports, and contracts they all pass."""
+
+from recsys.testing.contracts import EncoderContract, LedgerContract, RetrieverContract
+from recsys.testing.fakes import (
+    BruteRetriever,
+    HashEncoder,
+    MemoryLedger,
+    tiny_bundle,
+    tiny_items,
+    tiny_log,
+)
+from recsys.testing.plain import PlainLog, plain_log, plain_tables
+from recsys.testing.worlds import RecoveryLaw, World, WorldSize, drift, news, recovery, write
+
+__all__ = [
+    "BruteRetriever",
+    "EncoderContract",
+    "HashEncoder",
+    "LedgerContract",
+    "MemoryLedger",
+    "PlainLog",
+    "RecoveryLaw",
+    "RetrieverContract",
+    "World",
+    "WorldSize",
+    "drift",
+    "news",
+    "plain_log",
+    "plain_tables",
+    "recovery",
+    "tiny_bundle",
+    "tiny_items",
+    "tiny_log",
+    "write",
+]

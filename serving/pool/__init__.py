@@ -1,0 +1,18 @@
+"""The profile pool: profiles in memory, spread over named actors, durable by the ledger."""
+
+from serving.pool.client import Pool, PoolClient
+from serving.pool.ensure import end_pool, ensure_pool
+from serving.pool.messages import AckBatch, ProfileView, ShardStatus, TrendUpdate
+from serving.pool.spec import PoolSpec
+
+__all__ = [
+    "AckBatch",
+    "Pool",
+    "PoolClient",
+    "PoolSpec",
+    "ProfileView",
+    "ShardStatus",
+    "TrendUpdate",
+    "end_pool",
+    "ensure_pool",
+]

@@ -1,0 +1,133 @@
+"""The whole of Halflife on real data, from a log to slates that change while you look.
+
+``python -m cluster.demo --dataset movielens-100k`` is what ``make demo`` runs: fetch, ingest, embed,
+evaluate, bootstrap, serve, and then the story of a taste that comes and fades. Progress goes to
+stderr; the last line of stdout is one JSON object.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import numpy as np
+import typer
+
+from cluster import local, story
+from pipelines import bootstrap, datasets, embed, evaluate, ingest, job
+from recsys.archive import Archive
+from recsys.bundle import Bundle, load_bundle
+from recsys.errors import NotFoundError
+from recsys.record import read_all
+from recsys.settings import DAY_S, HOUR_S
+
+app = typer.Typer(add_completion=False, help=__doc__)
+
+SPLIT = "time:0.8"
+RECENT_S = 2 * DAY_S
+HISTORY = (40, 400)
+EVENT = {
+    "movielens-100k": {"kind": "rating", "value": 5.0},
+    "completejourney": {"kind": "purchase", "value": 5.0},
+}
+
+
+@app.command()
+def demo(
+    dataset: Annotated[str, typer.Option(help="movielens-100k or completejourney.")] = (
+        "movielens-100k"
+    ),
+    store: Annotated[str, typer.Option(help="Folder of the store.")] = "store/movielens-100k",
+    port: Annotated[int, typer.Option(help="Port of the service.")] = 8000,
+    leave: Annotated[
+        bool, typer.Option("--exit/--stay", help="Stop the service at the end.")
+    ] = False,
+) -> None:
+    """Run every stage, tell the story, and leave the service up (unless told to exit)."""
+    if dataset not in EVENT:
+        raise NotFoundError(f"demo of {dataset!r}", "does not exist", f"Choose of {sorted(EVENT)}")
+    stages: dict[str, float] = {}
+    work = job.open_job(store)
+    local.down(work)
+    with job.ray_session():
+        quality = _offline(work, dataset, stages)
+    work = _replaying(work)
+    with job.timed(stages, "serve"):
+        service = local.up(work, port)
+    try:
+        with job.timed(stages, "story"):
+            told = _tell(work, service.url, EVENT[dataset])
+    finally:
+        if leave:
+            local.down(work)
+    if not leave:
+        _farewell(service.url, told.user_id, store)
+    job.finish({"dataset": dataset, "stages": stages, **quality, **asdict(told)})
+
+
+def _offline(work: job.Job, dataset: str, stages: dict[str, float]) -> dict[str, Any]:
+    """From the log to profiles, and an honest score on the way."""
+    with _stage(stages, "fetch"):
+        files = datasets.fetch(dataset)
+    with _stage(stages, "ingest"):
+        taken = ingest.run(
+            work, events=[str(files.events)], items=[str(files.items)], users=[str(files.users)]
+        )
+    with _stage(stages, "embed_until_split"):
+        embed.run(work, until=evaluate.split_time(work, SPLIT))
+    with _stage(stages, "evaluate"):
+        report = evaluate.run(work, split=SPLIT)
+    with _stage(stages, "embed"):
+        embed.run(work)
+    with _stage(stages, "bootstrap"):
+        bootstrap.run(work)
+    keys = ("ndcg10", "popular_best", "popular_best_ndcg10", "report")
+    return {"n_events": taken["n_events_total"], **{key: report[key] for key in keys}}
+
+
+class _stage(job.timed):  # type: ignore[misc]  # noqa: N801 - reads as the verb it is
+    pass
+
+
+def _replaying(work: job.Job) -> job.Job:
+    """The same job with a clock that stands an hour after the log's last event."""
+    manifest = Archive(work.store).manifest()
+    assert manifest is not None, "the demo has just ingested"
+    offset = manifest.data_until + HOUR_S - datetime.now(UTC).timestamp()
+    serving = work.settings.serving.model_copy(update={"clock_offset_s": offset})
+    return replace(work, settings=work.settings.model_copy(update={"serving": serving}))
+
+
+def _tell(work: job.Job, url: str, event: dict[str, Any]) -> story.Story:
+    bundle = load_bundle(work.store, work.tenant)
+    with httpx.Client(base_url=url, timeout=30.0) as client:
+        service = story.Service(client)
+        return story.tell(
+            service, bundle.catalog, bundle.vectors, _somebody(work), event, job.console
+        )
+
+
+def _somebody(work: job.Job) -> str:
+    """A user with a middling history who was active in the log's last days."""
+    events = read_all(work.store, work.ledger_url, work.tenant)
+    raise NotImplementedError
+
+
+def _farewell(url: str, user_id: str, store: str) -> None:
+    job.console.rule("[bold]It is yours[/]")
+    job.console.print(
+        f"curl '{url}/v1/users/{user_id}/recommendations?k=5'\n"
+        f"curl '{url}/v1/users/{user_id}/profile'\n"
+        f"curl '{url}/v1/trending?k=5'\n"
+        f"python -m cluster.local down --store {store}",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+if __name__ == "__main__":
+    job.main(app)

@@ -1,0 +1,170 @@
+"""Fold the whole record into profile snapshots: ``python -m pipelines.bootstrap --store S``.
+
+One Ray Data row per partition: read archive + ledger tail, fold, save. Partitions share nothing, so
+the job is as wide as the cluster, and a task that is run again saves the same snapshot.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+import ray
+import typer
+
+from pipelines.job import (
+    ConfigOption,
+    Job,
+    LedgerOption,
+    SetOption,
+    StoreOption,
+    TenantOption,
+    finish,
+    main,
+    open_job,
+    progress,
+    ray_session,
+)
+from recsys.archive import Archive
+from recsys.bundle import MODEL_SECTIONS, Bundle, load_bundle
+from recsys.catalog import Catalog
+from recsys.errors import ConflictError
+from recsys.folding import empty_state, fold_record, read_to_position
+from recsys.ledger import open_ledger
+from recsys.settings import Settings
+from recsys.snapshot import SnapshotKey, save
+
+TASKS_PER_CPU = 8
+_ATTEMPTS = 3
+
+app = typer.Typer(add_completion=False)
+
+
+@dataclass(frozen=True)
+class FoldBasis:
+    """What events are folded against: the parts of a bundle that every task needs."""
+
+    bundle_id: str
+    catalog: Catalog
+    vectors: npt.NDArray[np.float32]
+    """(N, D) item vectors."""
+    settings: Settings
+    """The job's, with the bundle's in the sections that a bundle fixes."""
+
+
+def fold_basis(job: Job, bundle: Bundle) -> FoldBasis:
+    """The basis of a bundle for a job."""
+    fixed = {name: getattr(bundle.settings, name) for name in MODEL_SECTIONS}
+    settings = job.settings.model_copy(update=fixed)
+    return FoldBasis(bundle.bundle_id, bundle.catalog, bundle.vectors, settings)
+
+
+def run(job: Job, bundle_id: str | None = None) -> dict[str, Any]:
+    """Make the snapshots of all partitions for one bundle.
+
+    Args:
+        job: what to work on.
+        bundle_id: which bundle; None = the published one.
+
+    Returns:
+        ``bundle_id, n_partitions, n_users, n_events, n_pending`` (events whose item the bundle
+        lacks), ``fold_s`` (seconds of folding, of all tasks together), ``seconds`` and
+        ``events_per_s`` (wall clock, reading and saving included).
+
+    Raises:
+        NotFoundError: if there is no record or no bundle yet.
+        ConflictError: if a running pool keeps saving newer snapshots.
+    """
+    started = time.perf_counter()
+    n_partitions = Archive(job.store).n_partitions
+    basis = fold_basis(job, load_bundle(job.store, job.tenant, bundle_id))
+    totals = dict.fromkeys(("n_users", "n_events", "n_pending", "fold_s"), 0.0)
+    with ray_session(), progress("bootstrap", total=n_partitions) as advance:
+        for row in _rows(job, basis, n_partitions):
+            for name in totals:
+                totals[name] += row[name]
+            advance(1)
+    seconds = time.perf_counter() - started
+    return {
+        "bundle_id": basis.bundle_id,
+        "n_partitions": n_partitions,
+        **{name: int(totals[name]) for name in ("n_users", "n_events", "n_pending")},
+        "fold_s": round(totals["fold_s"], 3),
+        "seconds": round(seconds, 3),
+        "events_per_s": round(totals["n_events"] / seconds, 1),
+    }
+
+
+def _rows(job: Job, basis: FoldBasis, n_partitions: int) -> Iterator[Mapping[str, Any]]:
+    """Fold all partitions with Ray Data; one report per partition, as they are done."""
+    n_tasks = min(n_partitions, TASKS_PER_CPU * int(ray.cluster_resources().get("CPU", 1)))
+    task = partial(_fold_block, job=job, basis=ray.put(basis))
+    partitions = ray.data.range(n_partitions, override_num_blocks=n_tasks)
+    yield from partitions.map_batches(task, batch_size=None, num_cpus=1).iter_rows()
+
+
+def _fold_block(
+    block: Mapping[str, npt.NDArray[np.int64]], job: Job, basis: ray.ObjectRef[FoldBasis]
+) -> dict[str, list[Any]]:
+    """One Ray task: the partitions of a block, one after another."""
+    shared: FoldBasis = ray.get(basis)
+    reports = [bootstrap_partition(job, shared, int(p)) for p in block["id"]]
+    return {name: [report[name] for report in reports] for name in reports[0]}
+
+
+def bootstrap_partition(job: Job, basis: FoldBasis, partition: int) -> dict[str, float]:
+    """Fold one partition and save its snapshot.
+
+    Returns:
+        ``partition, n_users, n_events, n_pending, fold_s``.
+
+    Raises:
+        ConflictError: if others keep saving snapshots that know more.
+    """
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return _fold_and_save(job, basis, partition)
+        except ConflictError:
+            continue  # a shard saved, or the archive moved on: read again
+    return _fold_and_save(job, basis, partition)
+
+
+def _fold_and_save(job: Job, basis: FoldBasis, partition: int) -> dict[str, float]:
+    with closing(open_ledger(job.ledger_url)) as ledger:
+        record, position = read_to_position(Archive(job.store), ledger, partition, job.tenant)
+    started = time.perf_counter()
+    table, trend = empty_state(basis.vectors.shape[1], basis.settings)
+    n_pending = fold_record(table, trend, record, basis.catalog, basis.vectors, basis.settings)
+    fold_s = time.perf_counter() - started
+    key = SnapshotKey(job.tenant, basis.bundle_id, partition)
+    save(job.store, key, table, trend, position, rebase=True)
+    return {
+        "partition": partition,
+        "n_users": len(table),
+        "n_events": len(record),
+        "n_pending": n_pending,
+        "fold_s": fold_s,
+    }
+
+
+@app.command()
+def bootstrap(
+    store: StoreOption,
+    bundle: Annotated[str | None, typer.Option(help="Bundle id; default: the published.")] = None,
+    ledger: LedgerOption = None,
+    tenant: TenantOption = "default",
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+) -> None:
+    """Fold archive + ledger tail into profile snapshots of a bundle, one per partition."""
+    finish(run(open_job(store, ledger, tenant, config, assignments), bundle))
+
+
+if __name__ == "__main__":
+    main(app)

@@ -1,0 +1,266 @@
+"""Read the catalog with the language model and publish a bundle.
+
+archive + ledger -> catalog -> text vectors -> PCA -> item vectors -> index
+                 -> events before --until -> ranking weights           -> bundle
+
+Nothing at or after ``--until`` is used: neither events nor items that become available then.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import typer
+
+from pipelines.encode import EncoderSource, TextVectors, encoder_source, text_vectors
+from pipelines.job import (
+    ConfigOption,
+    Job,
+    LedgerOption,
+    SetOption,
+    StoreOption,
+    TenantOption,
+    finish,
+    main,
+    open_job,
+    timed,
+)
+from pipelines.models import model_folder
+from recsys.archive import Archive
+from recsys.bundle import Bundle, BundleDraft, publish_bundle
+from recsys.catalog import Catalog, aligned_rows, catalog_from_items
+from recsys.encoder.projection import Projection, fit_projection
+from recsys.encoder.weights import EncoderFiles, encoder_files
+from recsys.errors import ConfigError, NotFoundError
+from recsys.evaluation.fitting import fit_weights
+from recsys.events import event_arrays, timestamps_s
+from recsys.ledger import open_ledger
+from recsys.ranking import RankingWeights, default_weights, with_settings
+from recsys.record import read_record
+from recsys.retrieval import build_index
+
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
+_COLUMNS = ["user_id", "item_id", "kind", "ts", "seq", "value"]
+
+
+@dataclass(frozen=True)
+class _Corpus:
+    """What a bundle is fitted on."""
+
+    events: pa.Table
+    catalog: Catalog
+    data_until: float
+
+
+def run(
+    job: Job, until: float | None = None, publish: bool = True, fit: bool = True
+) -> dict[str, Any]:
+    """Make a bundle.
+
+    Args:
+        job: store, ledger, tenant and settings.
+        until: Unix seconds; nothing at or after this time is used (None = everything).
+        publish: False writes the bundle but leaves the tenant's pointer where it is.
+        fit: False takes the default ranking weights.
+
+    Returns:
+        The report: bundle id, counts, weights, seconds per stage.
+
+    Raises:
+        NotFoundError: if the store holds neither items nor events of the tenant.
+    """
+    stages: dict[str, float] = {}
+    with timed(stages, "read"):
+        corpus = _read(job, until)
+    with timed(stages, "fetch_model"):
+        folder = model_folder(job.settings.encoder.model)
+        encoder = encoder_files(folder, job.settings.encoder)
+    with timed(stages, "encode"):
+        source = encoder_source(job.store, encoder, job.settings.encoder)
+        found = text_vectors(corpus.catalog.item_texts(), source)
+    with timed(stages, "project"):
+        projection = _projection(found, source, job.settings.encoder.n_dims)
+        vectors = found.projected(projection.project, projection.n_dims)
+    with timed(stages, "index"):
+        index = build_index(vectors, job.settings.retrieval)
+    with timed(stages, "fit"):
+        weights, figures = _weights(job, corpus, vectors, fit)
+    counts = _counts(corpus, found)
+    draft = BundleDraft(
+        catalog=corpus.catalog,
+        vectors=vectors,
+        projection=projection,
+        index=index,
+        weights=weights,
+        settings=job.settings,
+        data_until=corpus.data_until,
+        until=until,
+        encoder=encoder,
+        figures=figures,
+        metrics={**counts, "stages": dict(stages)},
+    )
+    with timed(stages, "publish"):
+        manifest = publish_bundle(job.store, job.tenant, draft, time.time(), promote=publish)
+    return _report(manifest, encoder, counts, stages)
+
+
+def vectors_for(
+    job: Job, bundle: Bundle, items: pa.Table, extra_item_ids: Iterable[str] = ()
+) -> tuple[Catalog, npt.NDArray[np.float32]]:
+    """The current catalog in the space of a bundle: what the bundle lacks is encoded now.
+
+    Args:
+        job: store and settings.
+        bundle: whose encoder and projection are used.
+        items: the current items, schema ``recsys.schema.ITEMS``.
+        extra_item_ids: items that occur in events; those without a row join without text.
+
+    Returns:
+        ``(catalog, vectors (N, D) float32)``: unit rows, zero where an item has no text.
+    """
+    catalog = catalog_from_items(items, [*bundle.catalog.item_ids, *extra_item_ids])
+    texts, old = catalog.item_texts(), bundle.catalog.item_texts()
+    row_of_text = {text: row for row, text in enumerate(old) if text}
+    rows = aligned_rows(catalog.item_ids, bundle.catalog.index)
+    for i, text in enumerate(texts):
+        if rows[i] < 0 or old[rows[i]] != text:
+            rows[i] = row_of_text.get(text, -1)
+    vectors = np.zeros((len(catalog), bundle.n_dims), dtype=np.float32)
+    vectors[rows >= 0] = bundle.vectors[rows[rows >= 0]]
+    lacking = np.array([i for i, text in enumerate(texts) if text and rows[i] < 0], np.int64)
+    if len(lacking) > 0 and bundle.manifest["encoder"] is not None:
+        entry = bundle.manifest["encoder"]
+        source = EncoderSource(job.store, entry["id"], bundle.settings.encoder, entry["files"])
+        found = text_vectors([texts[i] for i in lacking], source)
+        vectors[lacking] = found.projected(bundle.projection.project, bundle.n_dims)
+    return catalog, vectors
+
+
+def parse_time(text: str) -> float:
+    """Unix seconds, or an ISO date or time (UTC where it names no zone), as Unix seconds.
+
+    Raises:
+        ConfigError: if it is neither.
+
+    >>> parse_time("1970-01-02")
+    86400.0
+    """
+    if _NUMBER.fullmatch(text.strip()) is not None:
+        return float(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"time {text!r}", "is no time", "Write 2024-05-01T12:00:00Z, or Unix seconds"
+        ) from error
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _read(job: Job, until: float | None) -> _Corpus:
+    archive = Archive(job.store)
+    manifest = archive.manifest()
+    ledger = open_ledger(job.ledger_url)
+    try:
+        tables = [
+            read_record(archive, manifest, ledger, partition, job.tenant, until).select(_COLUMNS)
+            for partition in range(archive.n_partitions)
+        ]
+    finally:
+        ledger.close()
+    events = pa.concat_tables(tables)
+    items = archive.items(manifest, job.tenant) if manifest is not None else None
+    if items is None:
+        items = pa.table({"item_id": pa.array([], pa.string())})
+    named = pc.drop_null(pc.unique(events["item_id"])).to_pylist()
+    catalog = catalog_from_items(items, named, until)
+    if len(catalog) == 0:
+        raise NotFoundError(
+            f"items and events of tenant {job.tenant} in {job.store.uri}",
+            "do not exist" if until is None else f"do not exist before {until}",
+            "Run `python -m pipelines.ingest --store ... --events ... --items ...` first",
+        )
+    latest = float(timestamps_s(events["ts"]).max()) if len(events) > 0 else 0.0
+    return _Corpus(events, catalog, latest)
+
+
+def _projection(found: TextVectors, source: EncoderSource, n_dims: int) -> Projection:
+    if len(found.distinct) == 0:  # no item says anything: only the width is needed
+        return fit_projection(np.zeros((0, source.load().n_dims), np.float32), n_dims)
+    return fit_projection(found.distinct, n_dims)
+
+
+def _weights(
+    job: Job, corpus: _Corpus, vectors: npt.NDArray[np.float32], fit: bool
+) -> tuple[RankingWeights, dict[str, Any]]:
+    settings = job.settings
+    weights = default_weights(settings.interest, settings.trend)
+    figures: dict[str, Any] = {"chosen": "default"}
+    if fit and len(corpus.events) > 0:
+        events = event_arrays(corpus.events, corpus.catalog.index)
+        weights, figures = fit_weights(events, vectors, corpus.catalog, settings)
+    return with_settings(weights, settings.ranking), figures
+
+
+def _counts(corpus: _Corpus, found: TextVectors) -> dict[str, Any]:
+    return {
+        "n_events": len(corpus.events),
+        "n_items": len(corpus.catalog),
+        "n_items_without_text": int(np.sum(found.row < 0)),
+        "n_texts": len(found.distinct),
+        "n_encoded": found.n_encoded,
+    }
+
+
+def _report(
+    manifest: dict[str, Any],
+    encoder: EncoderFiles,
+    counts: dict[str, Any],
+    stages: dict[str, float],
+) -> dict[str, Any]:
+    seconds = stages["encode"]
+    return {
+        "bundle_id": manifest["bundle_id"],
+        "parent": manifest["parent"],
+        "data_until": manifest["data_until"],
+        "until": manifest["until"],
+        "encoder": {"id": encoder.id, "model": encoder.model},
+        "n_dims": manifest["n_dims"],
+        **counts,
+        "texts_per_s": round(counts["n_encoded"] / seconds, 1) if seconds > 0 else 0.0,
+        "ranking": manifest["ranking"],
+        "stages": stages,
+    }
+
+
+app = typer.Typer(help="Read items with the language model; publish a bundle.")
+
+
+@app.command()
+def embed(  # noqa: PLR0913, PLR0917 - the options of the command
+    store: StoreOption,
+    until: Annotated[
+        str | None, typer.Option(help="Use nothing from this time on: ISO time or Unix seconds.")
+    ] = None,
+    publish: Annotated[bool, typer.Option(help="Move the tenant's pointer to the bundle.")] = True,
+    fit: Annotated[bool, typer.Option(help="Choose ranking weights on the latest events.")] = True,
+    ledger: LedgerOption = None,
+    tenant: TenantOption = "default",
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+) -> None:
+    """Item texts to vectors, index and ranking weights: one published bundle."""
+    job = open_job(store, ledger, tenant, config, assignments)
+    finish(run(job, None if until is None else parse_time(until), publish, fit))
+
+
+if __name__ == "__main__":
+    main(app)

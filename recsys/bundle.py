@@ -1,0 +1,276 @@
+"""The bundle: everything fitted, published as one artifact.
+
+    bundles/<tenant>/CURRENT            pointer to the published manifest
+    bundles/<tenant>/<bundle_id>.json   manifest: settings, weights, figures, checksums of all files
+    blobs/<sha256>.<ext>                the files, named after their content, shared by bundles
+
+A bundle's id is the hash of what it contains, so publishing the same twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from recsys.blobs import put_blob, read_blob, write_files
+from recsys.catalog import Catalog, catalog_from_items
+from recsys.encoder.projection import Projection, projection_from_bytes
+from recsys.encoder.weights import EncoderFiles
+from recsys.errors import ChecksumError, ConfigError, NotFoundError
+from recsys.ranking import RankingWeights
+from recsys.retrieval import FaissRetriever, Retriever, index_from_bytes
+from recsys.settings import Settings
+from recsys.store import Store, digest
+
+FORMAT_VERSION = 1
+MODEL_SECTIONS = ("data", "encoder", "interest", "trend", "retrieval", "ranking")
+"""Sections of the settings that a bundle fixes; the others stay those of the running job."""
+
+
+@dataclass(frozen=True)
+class BundleDraft:
+    """What ``publish_bundle`` writes."""
+
+    catalog: Catalog
+    vectors: npt.NDArray[np.float32]
+    """(N, D) unit rows; a zero row = no text."""
+    projection: Projection
+    index: FaissRetriever
+    weights: RankingWeights
+    settings: Settings
+    data_until: float
+    """Time of the latest event that anything was fitted on, Unix seconds; 0.0 = no event."""
+    until: float | None = None
+    """The ``--until`` that was asked for."""
+    encoder: EncoderFiles | None = None
+    """None for vectors that come from no text."""
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    """How the ranking weights were chosen, and with what result."""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    """Counts and seconds of the job that made the bundle."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A published bundle in memory."""
+
+    store: Store
+    tenant: str
+    manifest: dict[str, Any]
+    catalog: Catalog
+    vectors: npt.NDArray[np.float32]
+    """(N, D) unit rows in the order of the catalog; a zero row = no text."""
+    projection: Projection
+    index: Retriever
+    weights: RankingWeights
+    settings: Settings
+    """Settings of the sections ``MODEL_SECTIONS``; all others are defaults."""
+
+    @property
+    def bundle_id(self) -> str:
+        """The hash that names the bundle."""
+        return str(self.manifest["bundle_id"])
+
+    @property
+    def data_until(self) -> float:
+        """Time of the latest event that anything was fitted on, Unix seconds."""
+        return float(self.manifest["data_until"])
+
+    @property
+    def n_dims(self) -> int:
+        """D."""
+        return int(self.vectors.shape[1])
+
+
+def current_bundle_id(store: Store, tenant: str) -> str | None:
+    """The id of the published bundle; None before the first one."""
+    pointer, _ = store.read_pointer(_pointer_path(tenant))
+    return None if pointer is None else str(pointer["bundle_id"])
+
+
+def publish_bundle(
+    store: Store, tenant: str, draft: BundleDraft, created_at: float, promote: bool = True
+) -> dict[str, Any]:
+    """Write a bundle's files and manifest, then move the tenant's pointer to it.
+
+    Args:
+        store: where to.
+        tenant: whose.
+        draft: the content.
+        created_at: now, Unix seconds.
+        promote: False leaves the pointer where it is; ``promote_bundle`` moves it later.
+
+    Returns:
+        The manifest; the old one if the same bundle was published before.
+
+    Raises:
+        ConflictError: if somebody else published meanwhile.
+    """
+    current, token = store.read_pointer(_pointer_path(tenant))
+    manifest = _content(store, tenant, draft)
+    path = manifest_path(tenant, manifest["bundle_id"])
+    if store.exists(path):
+        manifest = _read_manifest(store, path)
+    else:
+        manifest["created_at"] = created_at
+        manifest["parent"] = None if current is None else current["bundle_id"]
+        manifest["metrics"] = dict(draft.metrics)
+        store.write(path, json.dumps(manifest, sort_keys=True, indent=1).encode())
+    if promote and (current is None or current["bundle_id"] != manifest["bundle_id"]):
+        _move(store, tenant, manifest["bundle_id"], token)
+    return manifest
+
+
+def promote_bundle(store: Store, tenant: str, bundle_id: str) -> None:
+    """Move the tenant's pointer to a bundle that was written before (also: roll back).
+
+    Raises:
+        NotFoundError: if there is no such bundle.
+    """
+    if not store.exists(manifest_path(tenant, bundle_id)):
+        raise NotFoundError(f"bundle {bundle_id} of {tenant}", "does not exist", _REMEDY)
+    _, token = store.read_pointer(_pointer_path(tenant))
+    _move(store, tenant, bundle_id, token)
+
+
+def load_bundle(store: Store, tenant: str, bundle_id: str | None = None) -> Bundle:
+    """Read a bundle, every file verified against its checksum.
+
+    Args:
+        store: where from.
+        tenant: whose.
+        bundle_id: which; None = the published one.
+
+    Raises:
+        NotFoundError: if there is none.
+        ChecksumError: if a file is not what was published.
+    """
+    manifest = load_manifest(store, tenant, bundle_id)
+    read = {name: read_blob(store, entry) for name, entry in manifest["files"].items()}
+    settings = Settings.model_validate(manifest["settings"])
+    return Bundle(
+        store=store,
+        tenant=tenant,
+        manifest=manifest,
+        catalog=catalog_from_items(pq.read_table(pa.BufferReader(read["items.parquet"]))),
+        vectors=load_tensors(read["vectors.safetensors"])["vectors"],
+        projection=projection_from_bytes(read["projection.safetensors"]),
+        index=index_from_bytes(read["index.faiss"]),
+        weights=RankingWeights.from_dict(manifest["ranking"]["weights"]),
+        settings=settings,
+    )
+
+
+def load_manifest(store: Store, tenant: str, bundle_id: str | None = None) -> dict[str, Any]:
+    """The manifest of a bundle; None = the published one.
+
+    Raises:
+        NotFoundError: if there is none.
+        ChecksumError: if its content does not match its id.
+        ConfigError: if a newer version of the format wrote it.
+    """
+    if bundle_id is None:
+        bundle_id = current_bundle_id(store, tenant)
+    if bundle_id is None:
+        raise NotFoundError(f"bundle of tenant {tenant} in {store.uri}", "does not exist", _REMEDY)
+    return _read_manifest(store, manifest_path(tenant, bundle_id))
+
+
+def materialise_encoder(bundle: Bundle, folder: str | Path) -> Path:
+    """Write the encoder's files of a bundle into a folder that ``TextEncoder`` loads.
+
+    Give each encoder id a folder of its own: files that are there already are kept.
+
+    Raises:
+        NotFoundError: if the bundle's vectors come from no text encoder.
+    """
+    entry = bundle.manifest["encoder"]
+    if entry is None:
+        raise NotFoundError(f"encoder of bundle {bundle.bundle_id}", "does not exist")
+    return write_files(bundle.store, entry["files"], folder)
+
+
+def manifest_path(tenant: str, bundle_id: str) -> str:
+    """Where the manifest of a bundle stands in the store."""
+    return f"bundles/{tenant}/{bundle_id}.json"
+
+
+_REMEDY = "Run `python -m pipelines.embed --store ...` first"
+_VOLATILE = ("bundle_id", "created_at", "parent", "metrics")
+
+
+def _content(store: Store, tenant: str, draft: BundleDraft) -> dict[str, Any]:
+    sink = pa.BufferOutputStream()
+    pq.write_table(draft.catalog.to_table(tenant), sink, compression="zstd")
+    parts = {
+        "items.parquet": sink.getvalue().to_pybytes(),
+        "vectors.safetensors": save_tensors({"vectors": np.ascontiguousarray(draft.vectors)}),
+        "projection.safetensors": draft.projection.to_bytes(),
+        "index.faiss": draft.index.to_bytes(),
+    }
+    manifest: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "data_until": draft.data_until,
+        "until": draft.until,
+        "encoder": None if draft.encoder is None else _encoder_entry(store, draft.encoder),
+        "n_items": len(draft.catalog),
+        "n_dims": int(draft.vectors.shape[1]),
+        "settings": draft.settings.model_dump(mode="json", include=set(MODEL_SECTIONS)),
+        "ranking": {"weights": draft.weights.as_dict(), "figures": dict(draft.figures)},
+        "files": {name: put_blob(store, name, data) for name, data in parts.items()},
+    }
+    manifest = json.loads(json.dumps(manifest))
+    return {**manifest, "bundle_id": _identity(manifest)}
+
+
+def _identity(manifest: Mapping[str, Any]) -> str:
+    content = {k: v for k, v in manifest.items() if k not in _VOLATILE}
+    content["ranking"] = manifest["ranking"]["weights"]
+    return digest(json.dumps(content, sort_keys=True).encode())[:16]
+
+
+def _encoder_entry(store: Store, encoder: EncoderFiles) -> dict[str, Any]:
+    files = {name: put_blob(store, name, path.read_bytes()) for name, path in encoder.files.items()}
+    return {
+        "id": encoder.id,
+        "model": encoder.model,
+        "pooling": encoder.pooling,
+        "max_tokens": encoder.max_tokens,
+        "files": files,
+    }
+
+
+def _read_manifest(store: Store, path: str) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = json.loads(store.read(path))
+        found = _identity(manifest)
+    except ValueError as error:
+        raise ChecksumError(f"{store.uri}/{path}", f"is no JSON ({error})", _REMEDY) from error
+    if manifest.get("format_version") != FORMAT_VERSION:
+        raise ConfigError(
+            f"{store.uri}/{path}",
+            f"has format version {manifest.get('format_version')}, not {FORMAT_VERSION}",
+            "Use the version of halflife that wrote it, or run embed again",
+        )
+    if found != manifest["bundle_id"]:
+        raise ChecksumError(f"{store.uri}/{path}", "was changed after it was published", _REMEDY)
+    return manifest
+
+
+def _pointer_path(tenant: str) -> str:
+    return f"bundles/{tenant}/CURRENT"
+
+
+def _move(store: Store, tenant: str, bundle_id: str, token: str | None) -> None:
+    value = {"format_version": FORMAT_VERSION, "bundle_id": bundle_id}
+    store.swap_pointer(_pointer_path(tenant), value, token)

@@ -1,0 +1,131 @@
+"""What users have touched before a moment: the seen filter, and the weight of their own habits.
+
+    own_h(t) = sum over the user's positive events e of the item of  2^(-(t - t_e)/tau_h)
+
+is the additive state once more, keyed by (user, item): it ranks repeats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from recsys.evaluation.split import Queries
+from recsys.events import UNKNOWN_ITEM, EventArrays
+
+Ints = npt.NDArray[np.int64]
+Times = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+
+class Touches:
+    """The distinct items of each user, in the order of the first touch.
+
+    Args:
+        events: the log.
+        passive_kinds: kinds in which the user did nothing.
+    """
+
+    def __init__(self, events: EventArrays, passive_kinds: Sequence[str]) -> None:
+        active = (events.item != UNKNOWN_ITEM) & ~np.isin(events.kind.astype(str), passive_kinds)
+        offset = np.flatnonzero(active)
+        width = int(events.item.max(initial=0)) + 1
+        key = events.user[offset].astype(np.int64) * width + events.item[offset]
+        self._first = offset[np.sort(np.unique(key, return_index=True)[1])]
+        self._item = events.item[self._first].astype(np.int64)
+        self._starts = np.searchsorted(self._first, events.bounds[:-1])
+
+    def before(self, user: Ints, end: Ints) -> tuple[Ints, Ints]:
+        """Items touched before some offsets.
+
+        Args:
+            user: (Q,) users; -1 = unknown, who touched nothing.
+            end: (Q,) offsets into the events, exclusive.
+
+        Returns:
+            ``(bounds (Q + 1,), item)``: the rows of query q are ``item[bounds[q]:bounds[q + 1]]``.
+        """
+        stop = np.searchsorted(self._first, end)
+        start = np.where(user >= 0, self._starts[np.maximum(user, 0)], stop)
+        n = np.maximum(stop - start, 0)
+        bounds = np.concatenate([[0], np.cumsum(n)]).astype(np.int64)
+        source = np.arange(bounds[-1]) - np.repeat(bounds[:-1], n) + np.repeat(start, n)
+        return bounds, self._item[source]
+
+    def is_repeat(self, queries: Queries) -> Bools:
+        """(M,) which targets the user had touched before."""
+        if len(queries.target) == 0:
+            return np.zeros(0, bool)
+        bounds, item = self.before(queries.user, queries.history_end)
+        width = int(max(queries.target.max(), self._item.max(initial=0))) + 1
+        touched = np.repeat(np.arange(len(queries)), np.diff(bounds)) * width + item
+        result: Bools = np.isin(queries.target_query * width + queries.target, touched)
+        return result
+
+
+def own_mass(
+    events: EventArrays,
+    positive: Bools,
+    queries: Queries,
+    touched: tuple[Ints, Ints],
+    half_lives_s: Sequence[float],
+) -> npt.NDArray[np.float32]:
+    """The decayed count of a user's positive events of each touched item.
+
+    Args:
+        events: T events.
+        positive: (T,) which of them count.
+        queries: Q moments.
+        touched: ``Touches.before`` of the queries, P rows in all.
+        half_lives_s: H half-lives.
+
+    Returns:
+        (P, H) float32.
+    """
+    bounds, item = touched
+    out = np.zeros((len(item), len(half_lives_s)), np.float32)
+    place = np.full(int(events.item.max(initial=0)) + 1, -1, np.int64)
+    log = (np.asarray(events.item, np.int64), events.ts, positive)
+    asked = (events.bounds[queries.user], queries.history_end, queries.as_of)
+    _own_mass(out, place, log, asked, (bounds, item), np.asarray(half_lives_s, np.float64))
+    return out
+
+
+def last_positive(events: EventArrays, positive: Bools, queries: Queries) -> Ints:
+    """(Q,) the item of the user's latest positive event in the history; -1 = none."""
+    useful = np.flatnonzero(positive & (events.item != UNKNOWN_ITEM))
+    if len(useful) == 0:
+        return np.full(len(queries), -1)
+    place = np.searchsorted(useful, queries.history_end) - 1
+    offset = useful[np.maximum(place, 0)]
+    found = (place >= 0) & (offset >= events.bounds[queries.user])
+    return np.where(found, events.item[offset], -1).astype(np.int64)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _own_mass(
+    out: npt.NDArray[np.float32],
+    place: Ints,
+    log: tuple[Ints, Times, Bools],
+    asked: tuple[Ints, Ints, Times],
+    touched: tuple[Ints, Ints],
+    half_lives_s: npt.NDArray[Any],
+) -> None:
+    """``place`` (N,) is scratch: where the current query keeps an item."""
+    event_item, ts, positive = log
+    starts, ends, as_of = asked
+    bounds, item = touched
+    for q in range(len(ends)):
+        for p in range(bounds[q], bounds[q + 1]):
+            place[item[p]] = p
+        for e in range(starts[q], ends[q]):
+            if positive[e] and event_item[e] >= 0 and place[event_item[e]] >= 0:
+                row = place[event_item[e]]
+                for h in range(len(half_lives_s)):
+                    out[row, h] += 2.0 ** (-max(0.0, as_of[q] - ts[e]) / half_lives_s[h])
+        for p in range(bounds[q], bounds[q + 1]):
+            place[item[p]] = -1

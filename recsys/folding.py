@@ -1,0 +1,163 @@
+"""Folding a partition's events into profiles and trend: the one way for everybody.
+
+Bootstrap folds the whole record, a recovering shard its tail, a running shard each batch; all end
+in ``fold_batch``, so what is served is what a rebuild would give.
+
+The place in the record that a fold has reached is exact: the ledger's last sequence is fixed first,
+and of the tail only rows up to it are read, however many are committed meanwhile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsys.archive import Archive
+from recsys.catalog import Catalog
+from recsys.errors import ConflictError
+from recsys.events import EventArrays, event_arrays
+from recsys.interest.profiles import FoldBatch, ProfileTable
+from recsys.interest.zero_shot import is_positive
+from recsys.ledger import Ledger
+from recsys.record import read_record
+from recsys.settings import Settings
+from recsys.snapshot import Position
+from recsys.trend import TrendState
+
+CHUNK_EVENTS = 1 << 18
+"""Events per call of the fold; bounds its temporary arrays."""
+
+_ATTEMPTS = 5
+
+
+def empty_state(n_dims: int, settings: Settings) -> tuple[ProfileTable, TrendState]:
+    """Profiles without users and a trend without items.
+
+    Args:
+        n_dims: D, dimensions of an item vector.
+        settings: sections data, interest and trend.
+    """
+    data = settings.data
+    table = ProfileTable(n_dims, settings.interest, data.kinds, data.passive_kinds)
+    return table, TrendState(settings.trend.half_lives_s)
+
+
+def fold_partition(
+    record: pa.Table, catalog: Catalog, vectors: npt.NDArray[np.float32], settings: Settings
+) -> tuple[ProfileTable, TrendState]:
+    """Fold a record from nothing.
+
+    Args:
+        record: schema ``EVENTS``, one tenant, each event once, any order.
+        catalog: N items; events of others are no evidence.
+        vectors: (N, D) float32 item vectors of the bundle.
+        settings: data, interest and trend of the bundle; evaluation names the positive kinds,
+            which count for trend.
+    """
+    table, trend = empty_state(vectors.shape[1], settings)
+    fold_record(table, trend, record, catalog, vectors, settings)
+    return table, trend
+
+
+def fold_record(
+    table: ProfileTable,
+    trend: TrendState,
+    record: pa.Table,
+    catalog: Catalog,
+    vectors: npt.NDArray[np.float32],
+    settings: Settings,
+) -> int:
+    """Fold more events, given as a table, into profiles and trend in place.
+
+    Returns:
+        Number of pending events: they would be evidence if the catalog had their item.
+    """
+    events = event_arrays(record, catalog.index)
+    rows = table.rows(events.user_ids, create=True)[events.user]
+    n_pending = 0
+    for start in range(0, len(events), CHUNK_EVENTS):
+        part = slice(start, start + CHUNK_EVENTS)
+        batch = _batch(events, part)
+        n_pending += fold_batch(table, trend, rows[part], batch, vectors, settings)
+    return n_pending
+
+
+def fold_batch(
+    table: ProfileTable,
+    trend: TrendState,
+    rows: npt.NDArray[np.int64],
+    batch: FoldBatch,
+    vectors: npt.NDArray[np.float32],
+    settings: Settings,
+) -> int:
+    """Fold a batch of events into profiles and trend in place; any order gives the same state.
+
+    Args:
+        table: the profiles.
+        trend: the trend of the same partition; positive events count 1.
+        rows: (T,) row in ``table`` of each event's user.
+        batch: the T events, each for the first time.
+        vectors: (N, D) float32 item vectors.
+        settings: interest, and the positive kinds of evaluation.
+
+    Returns:
+        Number of pending events.
+    """
+    n_pending = table.fold(rows, batch, vectors)
+    positive_kinds = settings.evaluation.positive_kinds
+    counts = is_positive(batch.kind, batch.value, positive_kinds, settings.interest)
+    trend.add(batch.item, batch.ts, counts.astype(np.float64))
+    return n_pending
+
+
+def read_to_position(
+    archive: Archive, ledger: Ledger | None, partition: int, tenant: str
+) -> tuple[pa.Table, Position]:
+    """The record of a partition, and the exact place up to which it goes.
+
+    Returns:
+        The record (schema ``EVENTS``), and its position: the ledger's rows after it are not in
+        the record, all others are.
+
+    Raises:
+        ConflictError: if the archive moves on faster than it can be read.
+    """
+    last_seq = 0 if ledger is None else ledger.last_seq(partition)
+    prefix = None if ledger is None else cast("Ledger", _LedgerPrefix(ledger, last_seq))
+    for attempt in range(_ATTEMPTS):
+        manifest = archive.manifest()
+        try:
+            record = read_record(archive, manifest, prefix, partition, tenant)
+        except ConflictError:
+            if attempt == _ATTEMPTS - 1:
+                raise
+        else:
+            break
+    if manifest is None:
+        return record, Position(last_seq)
+    # what was compacted since last_seq was read stands in the archive's files already
+    return record, Position(max(last_seq, manifest.watermark(partition)), manifest.manifest_id)
+
+
+@dataclass(frozen=True)
+class _LedgerPrefix:
+    """The rows of a ledger up to a sequence: the part of ``Ledger`` that reading takes."""
+
+    ledger: Ledger
+    last: int
+
+    def tail(self, partition: int, after_seq: int = 0, tenant: str | None = None) -> pa.Table:
+        rows = self.ledger.tail(partition, after_seq, tenant)
+        return rows.filter(pc.less_equal(rows["ledger_seq"], self.last))
+
+    def trimmed_seq(self, partition: int) -> int:
+        return self.ledger.trimmed_seq(partition)
+
+
+def _batch(events: EventArrays, part: slice) -> FoldBatch:
+    return FoldBatch(events.item[part], events.ts[part], events.kind[part], events.value[part])

@@ -1,0 +1,1 @@
+"""From logs as they lie on disk to canonical events: find, read, convert, validate, settle."""

@@ -1,0 +1,163 @@
+"""Point-in-time profiles: each query sees its user's events before it and nothing else.
+
+The same fold as the online table, walked once per user: between two queries of a user only the
+events between them are folded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from recsys.decay.fold import replay_states
+from recsys.events import EventArrays
+from recsys.interest.profiles import bank_importance, split_banks
+from recsys.interest.zero_shot import Banks, gaps, queries, read_parts
+from recsys.settings import InterestSettings
+
+if TYPE_CHECKING:
+    from recsys.ranking import RankingWeights
+
+Floats = npt.NDArray[np.float32]
+Times = npt.NDArray[np.float64]
+
+_CHUNK = 4_096
+"""Queries whose states are held at once."""
+
+
+class ReplayQueries(NamedTuple):
+    """Q questions to the past, in any order."""
+
+    user: npt.NDArray[np.integer[Any]]
+    """(Q,) index into ``EventArrays.user_ids``; -1 = a user without events."""
+    end: npt.NDArray[np.int64]
+    """(Q,) offset into the events, exclusive: the history is ``events[bounds[user]:end]``."""
+    as_of: npt.NDArray[np.float64]
+    """(Q,) Unix seconds, not before the history's last event."""
+
+
+def ends_before(
+    events: EventArrays, user: npt.NDArray[np.integer[Any]], as_of: npt.NDArray[np.float64]
+) -> npt.NDArray[np.int64]:
+    """(Q,) ``ReplayQueries.end`` for histories of exactly the events with ``ts < as_of``."""
+    ends: npt.NDArray[np.int64] = _ends_before(
+        events.bounds, events.ts, np.asarray(user, np.int64), np.asarray(as_of, np.float64)
+    )
+    return ends
+
+
+def replay(
+    events: EventArrays,
+    asked: ReplayQueries,
+    vectors: Floats,
+    weights: RankingWeights,
+    settings: InterestSettings,
+) -> Floats:
+    """The query vectors of users as of moments in the past.
+
+    Args:
+        events: the log, sorted by (user, ts, seq).
+        asked: the queries.
+        vectors: (N, D) item vectors; a row of zeros = no text.
+        weights: weights of the half-lives.
+        settings: how events become evidence.
+
+    Returns:
+        (Q, D) float32, in the order of ``asked``: what ``ProfileTable.fold`` and ``queries`` give.
+    """
+    u = np.zeros((len(asked.end), vectors.shape[1]), np.float32)
+    for place, banks in _states(events, asked, vectors, settings):
+        u[place] = queries(banks, asked.as_of[place], weights, settings)
+    return u
+
+
+def replay_parts(
+    events: EventArrays, asked: ReplayQueries, vectors: Floats, settings: InterestSettings
+) -> tuple[Floats, Floats]:
+    """``c_h * mean_h`` of each half-life, for fitting the weights of a few thousand queries.
+
+    Returns:
+        (Q, H, D) and, for the negative bank, (Q, Hn, D), both float32 and in the order of
+        ``asked``; ``queries`` is their weighted sum, the negative part subtracted.
+    """
+    n_queries, n_dims = len(asked.end), vectors.shape[1]
+    positive = np.zeros((n_queries, len(settings.half_lives_s), n_dims), np.float32)
+    negative = np.zeros((n_queries, len(settings.negative_half_lives_s), n_dims), np.float32)
+    m_0 = settings.confidence_mass
+    for place, banks in _states(events, asked, vectors, settings):
+        gap_s = gaps(banks.t_ref, asked.as_of[place])
+        good = read_parts(banks.sums, banks.mass, gap_s, settings.half_lives_s, m_0)
+        bad = read_parts(
+            banks.negative_sums,
+            banks.negative_mass,
+            gap_s,
+            settings.negative_half_lives_s,
+            m_0,
+        )
+        positive[place] = good.confidence[:, :, None] * good.mean
+        negative[place] = bad.confidence[:, :, None] * bad.mean
+    return positive, negative
+
+
+def _states(
+    events: EventArrays, asked: ReplayQueries, vectors: Floats, settings: InterestSettings
+) -> Iterator[tuple[npt.NDArray[np.intp], Banks]]:
+    """Places in ``asked`` and the evidence of those queries, some thousand queries at a time."""
+    user, end = np.asarray(asked.user, np.int64), np.asarray(asked.end, np.int64)
+    known = user >= 0
+    starts = np.where(known, 0, end)
+    starts[known] = events.bounds[user[known]]
+    if np.any(end < starts) or np.any(end[known] > events.bounds[user[known] + 1]):
+        raise ValueError("a query's history must end among its own user's events")
+    if len(events) and events.item.max() >= len(vectors):
+        raise ValueError(f"items must be of [-1, {len(vectors)}), the rows of vectors")
+    importance, _ = bank_importance(events.kind, events.value, settings)
+    log = (events.ts, importance, np.asarray(events.item, np.int64), vectors)
+    half_lives_s = np.array([*settings.half_lives_s, *settings.negative_half_lives_s])
+    order = np.lexsort((end, user))
+    cuts = _cuts(user[order])
+    for first, stop in pairwise(cuts):
+        place = order[first:stop]
+        sums = np.zeros((len(place), len(half_lives_s), vectors.shape[1]), np.float32)
+        mass = np.zeros((len(place), len(half_lives_s)), np.float32)
+        t_ref = np.full(len(place), -np.inf)
+        replay_states((sums, mass, t_ref), log, starts[place], end[place], half_lives_s)
+        yield place, split_banks(sums, mass, t_ref, len(settings.half_lives_s))
+
+
+def _cuts(user: npt.NDArray[np.int64]) -> list[int]:
+    """Offsets that cut sorted queries into chunks of at most ``_CHUNK``.
+
+    Inside a user only every ``_CHUNK``-th query of that user is a place to cut: so the last bits of
+    a query depend on the earlier queries of its own user and on no other query.
+    """
+    starts = np.flatnonzero(np.r_[True, user[1:] != user[:-1]]) if len(user) else np.zeros(0, int)
+    since_start = np.arange(len(user)) - np.repeat(starts, np.diff(np.r_[starts, len(user)]))
+    places = np.append(np.flatnonzero(since_start % _CHUNK == 0), len(user))
+    cuts = [0]
+    while cuts[-1] < len(user):
+        cuts.append(int(places[np.searchsorted(places, cuts[-1] + _CHUNK, side="right") - 1]))
+    return cuts
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _ends_before(
+    bounds: npt.NDArray[np.int64], ts: Times, user: npt.NDArray[np.int64], as_of: Times
+) -> npt.NDArray[np.int64]:
+    ends = np.zeros(user.shape[0], np.int64)
+    for q in range(user.shape[0]):
+        if user[q] >= 0:
+            low, high = bounds[user[q]], bounds[user[q] + 1]
+            while low < high:
+                middle = (low + high) // 2
+                if ts[middle] < as_of[q]:
+                    low = middle + 1
+                else:
+                    high = middle
+            ends[q] = low
+    return ends

@@ -1,0 +1,205 @@
+"""The interest model that needs no training: importance by event kind, fixed half-lives.
+
+    mean_h = S_h / (mass_h + eps)               what the taste is
+    c_h(t) = mass_h(t) / (mass_h(t) + m_0)      how sure we still are
+    u(t)   = sum_h b_h c_h(t) mean_h  -  sum_h b-_h c-_h(t) mean-_h
+
+The query ``u`` is not normalised: its length carries the confidence, so the content score ``u.v``
+of a user who is away fades, short half-lives first, and trend takes over by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import repeat
+from typing import TYPE_CHECKING, NamedTuple
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from recsys.settings import InterestSettings
+
+if TYPE_CHECKING:
+    from recsys.ranking import RankingWeights
+
+Floats = npt.NDArray[np.float32]
+Times = npt.NDArray[np.float64]
+
+RATING = "rating"
+MASS_EPS = 1e-6
+"""``eps`` of the mean: keeps the mean of an empty bank at zero."""
+
+
+class Banks(NamedTuple):
+    """The evidence of B users, each as of its own ``t_ref``."""
+
+    sums: Floats
+    """(B, H, D) positive evidence."""
+    mass: Floats
+    """(B, H)."""
+    negative_sums: Floats
+    """(B, Hn, D) negative evidence."""
+    negative_mass: Floats
+    """(B, Hn)."""
+    t_ref: Times
+    """(B,) Unix seconds of the latest event; ``-inf`` = no event."""
+
+
+class Parts(NamedTuple):
+    """What one bank says about B users at one moment."""
+
+    mean: Floats
+    """(B, H, D) the taste; it does not change while a user is away."""
+    confidence: Floats
+    """(B, H) in [0, 1); it fades while a user is away."""
+    mass_now: Floats
+    """(B, H) decayed mass."""
+
+
+def weigh(
+    kind: npt.NDArray[np.object_], value: Times, settings: InterestSettings
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """How much evidence each event is, and of which sign.
+
+    A rating is judged by its value: at least ``rating_positive_min`` is positive, at most
+    ``rating_negative_max`` negative, and between the two its positive importance rises linearly
+    from zero. A rating without a value counts half.
+
+    Args:
+        kind: (T,) event kinds; kinds that stand in no table weigh nothing.
+        value: (T,) ratings; NaN where there is none.
+        settings: importance by kind.
+
+    Returns:
+        (T,) float32 importance in [0, max_importance), and (T,) bool, True = negative evidence.
+    """
+    names = sorted({*settings.importance, *settings.negative_importance, RATING})
+    code = codes_of(kind, {name: n for n, name in enumerate(names)}, len(names))
+    positive = np.array([*(settings.importance.get(k, 0.0) for k in names), 0.0])
+    negative = np.array([*(settings.negative_importance.get(k, 0.0) for k in names), 0.0])
+    is_negative = ((positive == 0.0) & (negative > 0.0))[code]
+    importance = np.where(is_negative, negative[code], positive[code])
+    rated = np.flatnonzero(code == names.index(RATING))
+    if len(rated):
+        low, high = settings.rating_negative_max, settings.rating_positive_min
+        share = np.nan_to_num((value[rated] - low) / max(high - low, 1e-9), nan=0.5)
+        bad = (value[rated] <= low) & (value[rated] < high)
+        is_negative[rated] = bad
+        importance[rated] = np.where(
+            bad,
+            settings.negative_importance.get(RATING, 0.0),
+            settings.importance.get(RATING, 0.0) * np.clip(share, 0.0, 1.0),
+        )
+    bound = np.nextafter(np.float32(settings.max_importance), np.float32(0.0))
+    return np.minimum(importance, bound).astype(np.float32), is_negative
+
+
+def is_positive(
+    kind: npt.NDArray[np.object_],
+    value: Times,
+    positive_kinds: Iterable[str],
+    interest: InterestSettings,
+) -> npt.NDArray[np.bool_]:
+    """Which events are right answers in evaluation, and count for trend.
+
+    Args:
+        kind: (T,) event kinds.
+        value: (T,) ratings; NaN where there is none.
+        positive_kinds: kinds that count; a rating only from ``rating_positive_min``.
+        interest: the rating rule.
+
+    Returns:
+        (T,) bool.
+    """
+    code = codes_of(kind, {name: 1 + (name == RATING) for name in positive_kinds}, 0)
+    with np.errstate(invalid="ignore"):
+        good = np.asarray(value) >= interest.rating_positive_min
+    positive: npt.NDArray[np.bool_] = (code == 1) | ((code == 2) & good)
+    return positive
+
+
+def read_parts(
+    sums: Floats,
+    mass: Floats,
+    gap_s: Times,
+    half_lives_s: Iterable[float],
+    confidence_mass: float,
+) -> Parts:
+    """Read one bank.
+
+    Args:
+        sums: (B, H, D) decayed sums as of ``t_ref``.
+        mass: (B, H) decayed mass as of ``t_ref``.
+        gap_s: (B,) seconds since ``t_ref`` (``gaps``); never negative.
+        half_lives_s: H half-lives in seconds.
+        confidence_mass: ``m_0``, the mass at which confidence is one half.
+    """
+    mass_now = mass * half_lives_passed(gap_s, half_lives_s)
+    return Parts(
+        mean=sums / (mass + np.float32(MASS_EPS))[:, :, None],
+        confidence=mass_now / (mass_now + np.float32(confidence_mass)),
+        mass_now=mass_now,
+    )
+
+
+def gaps(t_ref: Times, as_of: Times | float) -> Times:
+    """(B,) seconds from ``t_ref`` to ``as_of``; 0 where that is negative or there is no event."""
+    known = np.isfinite(t_ref)
+    return np.where(known, np.maximum(as_of - np.where(known, t_ref, 0.0), 0.0), 0.0)
+
+
+def half_lives_passed(gap_s: Times, half_lives_s: Iterable[float]) -> Floats:
+    """(B, H) float32 shares of mass that are left after ``gap_s`` (B,) seconds."""
+    ages = np.asarray(gap_s, np.float64)[:, None] / np.fromiter(half_lives_s, np.float64)
+    return np.exp2(-ages).astype(np.float32)
+
+
+def queries(
+    banks: Banks, as_of: Times | float, weights: RankingWeights, settings: InterestSettings
+) -> Floats:
+    """The query vectors of B users.
+
+    Args:
+        banks: their evidence.
+        as_of: (B,) or one moment, Unix seconds; before ``t_ref`` it counts as ``t_ref``.
+        weights: ``interest`` (H,) and ``negative`` (Hn,) weights of the half-lives.
+        settings: the half-lives and ``confidence_mass``.
+
+    Returns:
+        (B, D) float32, not normalised; the content score of an item is its dot product with it.
+        A row depends on that user's evidence alone, to the last bit.
+    """
+    gap_s = gaps(banks.t_ref, as_of)
+    m_0 = settings.confidence_mass
+    positive = _shares(banks.mass, gap_s, settings.half_lives_s, m_0)
+    negative = _shares(banks.negative_mass, gap_s, settings.negative_half_lives_s, m_0)
+    u = np.zeros((len(gap_s), banks.sums.shape[2]), np.float32)
+    _accumulate(u, positive * np.asarray(weights.interest, np.float32), banks.sums)
+    _accumulate(u, -negative * np.asarray(weights.negative, np.float32), banks.negative_sums)
+    return u
+
+
+def _shares(mass: Floats, gap_s: Times, half_lives_s: Iterable[float], m_0: float) -> Floats:
+    """(B, H) factors that turn sums into confidence times mean."""
+    mass_now = mass * half_lives_passed(gap_s, half_lives_s)
+    shares: Floats = mass_now / (mass_now + np.float32(m_0)) / (mass + np.float32(MASS_EPS))
+    return shares
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _accumulate(u: Floats, share: Floats, sums: Floats) -> None:
+    """Add to u (B, D) the sum over H of share (B, H) * sums (B, H, D), in one fixed order."""
+    for b in range(sums.shape[0]):
+        for h in range(sums.shape[1]):
+            if share[b, h] != 0.0:
+                for d in range(sums.shape[2]):
+                    u[b, d] += share[b, h] * sums[b, h, d]
+
+
+def codes_of(
+    kind: Iterable[str | None], code_of_kind: Mapping[str, int], missing: int
+) -> npt.NDArray[np.int64]:
+    """(T,) codes of kinds; kinds that the mapping lacks get ``missing``."""
+    lookup: Mapping[str | None, int] = code_of_kind  # type: ignore[assignment]
+    return np.fromiter(map(lookup.get, kind, repeat(missing)), np.int64)

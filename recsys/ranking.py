@@ -1,0 +1,226 @@
+"""Ranking: the score of an item is its interest part plus its trend part.
+
+    score_i = u . v_i + sum_j w_j * trend_ij
+
+``u`` is the query: an unnormalised sum of the decayed means of a profile, so its length carries
+how sure the profile still is, and a faded profile falls back to trend by itself. Each item's score
+is summed in one fixed order, so it does not depend on which other items there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from recsys.errors import ConfigError
+from recsys.settings import InterestSettings, RankingSettings, TrendSettings
+
+Floats = npt.NDArray[np.float32]
+
+DEFAULT_INTEREST = 4.0
+DEFAULT_NEGATIVE = 1.0
+DEFAULT_TREND = 1.0
+
+PARTS = ("interest", "negative", "trend", "own")
+
+_LANES = 64
+
+
+@dataclass(frozen=True)
+class RankingWeights:
+    """Non-negative weights of the parts of a score."""
+
+    interest: Floats
+    """(H,) one per half-life of the interest bank."""
+    negative: Floats
+    """(Hn,) one per half-life of the negative bank; subtracted."""
+    trend: Floats
+    """(Ht,) one per half-life of the trend, of log(1 + decayed popularity)."""
+    own: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
+    """(H,) one per half-life of the interest bank, of log(1 + the user's own decayed touches of the
+    item): what lifts repeats where seen items may come back. Empty = no such part."""
+
+    def __post_init__(self) -> None:
+        for name in PARTS:
+            values = np.asarray(getattr(self, name), dtype=np.float32)
+            if values.ndim != 1 or not np.all(np.isfinite(values)) or np.any(values < 0):
+                raise ConfigError(
+                    f"ranking weights {name} = {values.tolist()}",
+                    "are not a list of finite numbers of at least 0",
+                    "Check ranking.* in the settings",
+                )
+            object.__setattr__(self, name, values)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RankingWeights) and self.as_dict() == other.as_dict()
+
+    def __hash__(self) -> int:
+        return hash(tuple(getattr(self, name).tobytes() for name in PARTS))
+
+    def as_dict(self) -> dict[str, list[float]]:
+        """The weights as JSON-ready lists."""
+        return {name: [float(w) for w in getattr(self, name)] for name in PARTS}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RankingWeights:
+        """The inverse of ``as_dict``."""
+        return cls(*(np.asarray(values.get(name, ()), np.float32) for name in PARTS))
+
+
+def default_weights(interest: InterestSettings, trend: TrendSettings) -> RankingWeights:
+    """Weights for a log that is too short to choose them: every half-life counts the same."""
+    return RankingWeights(
+        interest=_even(DEFAULT_INTEREST, len(interest.half_lives_s)),
+        negative=_even(DEFAULT_NEGATIVE, len(interest.negative_half_lives_s)),
+        trend=_even(DEFAULT_TREND, len(trend.half_lives_s)),
+    )
+
+
+def with_settings(weights: RankingWeights, settings: RankingSettings) -> RankingWeights:
+    """The weights with those replaced that the settings fix.
+
+    Raises:
+        ConfigError: if a fixed list has not one weight per half-life of its bank.
+    """
+    chosen = {}
+    for name, found in weights.as_dict().items():
+        fixed = getattr(settings, name, None)
+        if fixed is not None and len(fixed) != len(found):
+            raise ConfigError(
+                f"setting ranking.{name}",
+                f"has {len(fixed)} weights, but its bank has {len(found)} half-lives",
+                "Give one weight per half-life",
+            )
+        chosen[name] = found if fixed is None else list(fixed)
+    return RankingWeights.from_dict(chosen)
+
+
+def score(
+    u: npt.NDArray[np.floating[Any]],
+    vectors: Floats,
+    trend_features: Floats,
+    weights: RankingWeights,
+) -> Floats:
+    """Scores of all given items for one query.
+
+    Args:
+        u: (D,) the unnormalised query.
+        vectors: (N, D) item vectors; a zero row has no interest part.
+        trend_features: (N, Ht) log(1 + decayed popularity).
+        weights: of the parts.
+
+    Returns:
+        (N,) float32, each bit-equal whatever the other items are.
+    """
+    return np.asarray(
+        interest_part(u, vectors) + trend_part(trend_features, weights), dtype=np.float32
+    )
+
+
+def interest_part(u: npt.NDArray[np.floating[Any]], vectors: Floats) -> Floats:
+    """(N,) dot products of one query (D,) with item vectors (N, D), each in one fixed order."""
+    scores: Floats = interest_parts(np.atleast_2d(u), vectors)[0]
+    return scores
+
+
+def interest_parts(u: npt.NDArray[np.floating[Any]], vectors: Floats) -> Floats:
+    """(B, N) dot products of queries (B, D) with item vectors (N, D), each in one fixed order."""
+    u = np.ascontiguousarray(u, dtype=np.float32)
+    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+    if u.shape[1] != vectors.shape[1]:
+        raise ValueError(f"queries have {u.shape[1]} dimensions, items {vectors.shape[1]}")
+    out = np.zeros((len(u), len(vectors)), np.float32)
+    _dots(u, vectors, out)
+    return out
+
+
+def trend_part(trend_features: Floats, weights: RankingWeights) -> Floats:
+    """(N,) weighted sums of trend features (N, Ht), in the order of the half-lives."""
+    total = np.zeros(len(trend_features), np.float32)
+    for j, weight in enumerate(weights.trend):
+        if weight > 0:
+            total += weight * trend_features[:, j]
+    return total
+
+
+def parts(
+    u: npt.NDArray[np.floating[Any]],
+    vectors: Floats,
+    trend_features: Floats,
+    weights: RankingWeights,
+) -> dict[str, Floats]:
+    """The summands of ``score``: ``{"interest": (N,), "trend": (N,)}``."""
+    return {
+        "interest": interest_part(u, vectors),
+        "trend": trend_part(trend_features, weights),
+    }
+
+
+def top_k(
+    scores: npt.NDArray[np.floating[Any]], allowed: npt.NDArray[np.bool_], k: int
+) -> npt.NDArray[np.int64]:
+    """Positions of the best allowed scores, best first; of equals the lower position first.
+
+    Args:
+        scores: (N,) larger is better.
+        allowed: (N,) False = no candidate.
+        k: most positions returned.
+
+    Returns:
+        (min(k, number allowed),) int64.
+    """
+    out = np.empty(k, np.int64)
+    n = _top_k(np.ascontiguousarray(scores), allowed, out, np.empty(k, scores.dtype))
+    return out[:n]
+
+
+def _even(total: float, n: int) -> Floats:
+    return np.full(n, total / n, np.float32)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _dots(u: Floats, vectors: Floats, out: Floats) -> None:
+    """Items in tiles, one lane each: fast, and each lane adds its dimensions in order."""
+    n_items, n_dims = vectors.shape
+    tile = np.zeros((n_dims, _LANES), np.float32)
+    sums = np.zeros(_LANES, np.float32)
+    for start in range(0, n_items, _LANES):
+        width = min(_LANES, n_items - start)
+        for lane in range(width):
+            for d in range(n_dims):
+                tile[d, lane] = vectors[start + lane, d]
+        for b in range(u.shape[0]):
+            sums[:] = 0.0
+            for d in range(n_dims):
+                weight = u[b, d]
+                for lane in range(_LANES):
+                    sums[lane] += weight * tile[d, lane]
+            for lane in range(width):
+                out[b, start + lane] = sums[lane]
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _top_k(
+    scores: npt.NDArray[Any],
+    allowed: npt.NDArray[np.bool_],
+    out: npt.NDArray[np.int64],
+    best: npt.NDArray[Any],
+) -> int:
+    """One pass; a score that beats the worst kept one is inserted at its place."""
+    k = len(out)
+    n = 0
+    for i in range(len(scores)):
+        if not allowed[i] or (n == k and not scores[i] > best[n - 1]):
+            continue
+        place = n if n < k else k - 1
+        while place > 0 and scores[i] > best[place - 1]:
+            best[place], out[place] = best[place - 1], out[place - 1]
+            place -= 1
+        best[place], out[place] = scores[i], i
+        n = min(n + 1, k)
+    return n

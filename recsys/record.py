@@ -1,0 +1,116 @@
+"""The record: archive + ledger tail, read as one. Every rebuild of anything starts here.
+
+An event counts once whichever way it came: the rows are made unique by (tenant, user, event id),
+the archive's copy first.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsys.archive import EVENT_ORDER, Archive, Manifest
+from recsys.errors import ConflictError
+from recsys.ledger import Ledger
+from recsys.schema import EVENTS, microseconds
+
+IDENTITY = ["tenant", "user_id", "event_id"]
+
+
+def event_keys(table: pa.Table) -> pa.ChunkedArray:
+    """(T,) large_string: what makes an event the same event."""
+    parts = [table[name].cast(pa.large_string()) for name in IDENTITY]
+    return pc.binary_join_element_wise(*parts, pa.scalar("\x00", pa.large_string()))
+
+
+def first_of_each(keys: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """Positions of the first occurrence of each key, rising."""
+    if len(keys) == 0:
+        return np.empty(0, np.int64)
+    codes = keys.combine_chunks().dictionary_encode().indices.to_numpy()
+    return np.sort(np.unique(codes, return_index=True)[1])
+
+
+def known_events(archive: Archive, manifest: Manifest, partition: int, keys: pa.Array) -> pa.Array:
+    """Those of ``keys`` (see ``event_keys``) that the archive's partition already holds.
+
+    Reads one file at a time, so memory is bounded by the largest file.
+    """
+    wanted = keys.combine_chunks() if isinstance(keys, pa.ChunkedArray) else keys
+    found = []
+    for table in archive.read_files(manifest, partition, IDENTITY):
+        present = event_keys(table)
+        found += present.filter(pc.is_in(present, value_set=wanted)).chunks
+    return pa.concat_arrays(found) if found else pa.array([], pa.large_string())
+
+
+def read_record(
+    archive: Archive,
+    manifest: Manifest | None,
+    ledger: Ledger | None,
+    partition: int,
+    tenant: str,
+    until: float | None = None,
+) -> pa.Table:
+    """All events of one partition and tenant: archive + ledger tail.
+
+    Args:
+        archive: the past.
+        manifest: its state (None = nothing archived); also names the watermark.
+        ledger: the tail; None where there is none.
+        partition: which one.
+        tenant: whose events.
+        until: Unix seconds; only events with ``ts < until`` (None = all).
+
+    Returns:
+        Schema ``EVENTS``, each event once, sorted by (user_id, ts, seq, event_id).
+
+    Raises:
+        ConflictError: if rows left the ledger for a newer manifest meanwhile; read it again.
+    """
+    tables = []
+    watermark = 0
+    if manifest is not None:
+        watermark = manifest.watermark(partition)
+        tables.append(_of(archive.read_partition(manifest, partition), tenant, until))
+    if ledger is not None:
+        tail = ledger.tail(partition, watermark, tenant).select(EVENTS.names)
+        _check_whole(ledger, partition, watermark)
+        tables.append(_of(tail, tenant, until))
+    table = pa.concat_tables([EVENTS.empty_table(), *(t.cast(EVENTS) for t in tables)])
+    return table.take(first_of_each(event_keys(table))).sort_by(EVENT_ORDER)
+
+
+def read_all(
+    archive: Archive,
+    manifest: Manifest | None,
+    ledger: Ledger | None,
+    tenant: str,
+    until: float | None = None,
+) -> pa.Table:
+    """``read_record`` of every partition, one after another (so users stay together)."""
+    return pa.concat_tables(
+        read_record(archive, manifest, ledger, p, tenant, until)
+        for p in range(archive.n_partitions)
+    )
+
+
+def _of(table: pa.Table, tenant: str, until: float | None) -> pa.Table:
+    mine = pc.equal(table["tenant"], tenant)
+    if until is not None:
+        end = pa.scalar(microseconds(until), pa.int64()).cast(EVENTS.field("ts").type)
+        mine = pc.and_(mine, pc.less(table["ts"], end))
+    return table.filter(mine)
+
+
+def _check_whole(ledger: Ledger, partition: int, watermark: int) -> None:
+    """Rows are trimmed only once archived, so a trim past the watermark means a newer manifest."""
+    trimmed = ledger.trimmed_seq(partition)
+    if trimmed > watermark:
+        raise ConflictError(
+            f"partition {partition}",
+            f"was compacted to sequence {trimmed} while it was read from {watermark}",
+            "Read the archive's manifest again",
+        )

@@ -1,0 +1,213 @@
+"""Snapshots: the profiles and the trend of one partition, as files that recovery can trust.
+
+Each *named column group* is one file (``recsys.column_groups``), so a later part adds a group
+without a rewrite.
+
+A pointer per (tenant, bundle, partition) names the files with their checksums and the place in the
+record up to which events are folded: (archive manifest, ledger sequence). Files come first, then
+the pointer is swapped. The files of the last but one generation stay for readers on their way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from recsys.column_groups import Column, decode_group, encode_group
+from recsys.errors import ConflictError, NotFoundError, StoreError
+from recsys.interest.profiles import ProfileTable
+from recsys.settings import Settings
+from recsys.store import Store, digest
+from recsys.trend import TrendState
+
+FORMAT_VERSION = 1
+
+TREND = "trend"
+"""Group of the item trend; the other groups are those of ``ProfileTable``."""
+
+Groups = Mapping[str, Mapping[str, Column]]
+
+
+@dataclass(frozen=True)
+class SnapshotKey:
+    """Which snapshot: one per tenant, bundle and partition."""
+
+    tenant: str
+    bundle_id: str
+    partition: int
+
+    @property
+    def prefix(self) -> str:
+        """Folder of the files and the pointer."""
+        return f"snapshots/{self.tenant}/{self.bundle_id}/{self.partition}"
+
+    @property
+    def pointer(self) -> str:
+        """Path of the pointer."""
+        return f"{self.prefix}/CURRENT"
+
+
+@dataclass(frozen=True)
+class Position:
+    """The place in the record up to which the events of a partition are folded."""
+
+    ledger_seq: int
+    """Every ledger row up to this sequence is in; recovery folds the rows after it."""
+    archive_manifest: str | None = None
+    """Id of the archive manifest that was folded; None = there was no archive."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A loaded snapshot."""
+
+    table: ProfileTable
+    trend: TrendState
+    position: Position
+    """What is folded in."""
+    meta: dict[str, Any]
+    """The pointer: format, key, position, ``n_users`` and the files."""
+
+
+def save(
+    store: Store,
+    key: SnapshotKey,
+    table: ProfileTable,
+    trend: TrendState,
+    position: Position,
+    rebase: bool = False,
+) -> dict[str, Any]:
+    """Write the snapshot of a partition and move its pointer; see ``save_groups``."""
+    groups = {**table.columns(), TREND: trend.columns()}
+    return save_groups(store, key, groups, position, rebase)
+
+
+def load(store: Store, key: SnapshotKey, settings: Settings) -> Snapshot | None:
+    """The newest snapshot of a partition; None if there is none.
+
+    Args:
+        store: where from.
+        key: which snapshot.
+        settings: those of the bundle, against which the events were folded.
+
+    Raises:
+        ChecksumError: if a file is not what was published. Fold the record again.
+        ValueError: if the settings have another number of half-lives.
+    """
+    loaded = load_groups(store, key)
+    if loaded is None:
+        return None
+    groups, meta = loaded
+    data = settings.data
+    table = ProfileTable.from_columns(groups, settings.interest, data.kinds, data.passive_kinds)
+    position = Position(meta["ledger_seq"], meta["archive_manifest"])
+    return Snapshot(table, TrendState.from_columns(groups[TREND]), position, meta)
+
+
+def save_groups(
+    store: Store, key: SnapshotKey, groups: Groups, position: Position, rebase: bool = False
+) -> dict[str, Any]:
+    """Write a snapshot and move its pointer.
+
+    Args:
+        store: where to.
+        key: which snapshot.
+        groups: group -> column -> array.
+        position: what is folded in.
+        rebase: the groups were folded anew from the record, so they may replace a snapshot of
+            another archive manifest. An owner that goes on from a loaded snapshot leaves it False.
+
+    Returns:
+        The pointer's value.
+
+    Raises:
+        ConflictError: if the stored snapshot knows more than this one (a larger ledger sequence,
+            whose rows may be trimmed already; or another archive manifest), or it was replaced
+            at this very moment.
+    """
+    old, token = store.read_pointer(key.pointer)
+    if old is not None:
+        _check_replaces(key, old, position, rebase)
+    files = {}
+    for name, columns in sorted(groups.items()):
+        data = encode_group(columns)
+        path = store.put_content(key.prefix, data, f".{name}.arrow")
+        files[name] = {"path": path, "sha256": digest(data), "n_bytes": len(data)}
+    value = {
+        "format_version": FORMAT_VERSION,
+        **asdict(key),
+        **asdict(position),
+        "n_users": len(groups.get("state", {}).get("user_id", ())),
+        "files": files,
+        "previous": {} if old is None else old["files"],
+    }
+    store.swap_pointer(key.pointer, value, token)
+    if old is not None:
+        _delete_older(store, value, old)
+    return value
+
+
+def _check_replaces(key: SnapshotKey, old: Mapping[str, Any], new: Position, rebase: bool) -> None:
+    if old["ledger_seq"] > new.ledger_seq:
+        raise ConflictError(
+            f"snapshot {key.prefix}",
+            f"holds ledger sequence {old['ledger_seq']}, newer than {new.ledger_seq}",
+            "Load it, or fold the record again",
+        )
+    if not rebase and old["archive_manifest"] != new.archive_manifest:
+        raise ConflictError(
+            f"snapshot {key.prefix}",
+            f"was folded from archive {old['archive_manifest']}, not {new.archive_manifest}",
+            "Load it: it holds events that were ingested since",
+        )
+
+
+def _delete_older(store: Store, new: Mapping[str, Any], old: Mapping[str, Any]) -> None:
+    kept = {file["path"] for files in (new["files"], new["previous"]) for file in files.values()}
+    for file in old["previous"].values():
+        if file["path"] not in kept:
+            store.delete(file["path"])
+
+
+def read_meta(store: Store, key: SnapshotKey) -> dict[str, Any] | None:
+    """The pointer of a snapshot, without its columns; None if there is none.
+
+    Raises:
+        StoreError: if it was written by a later version of Halflife.
+    """
+    meta, _ = store.read_pointer(key.pointer)
+    if meta is not None and meta["format_version"] != FORMAT_VERSION:
+        raise StoreError(
+            f"snapshot {key.prefix}",
+            f"has format {meta['format_version']}, this version reads {FORMAT_VERSION}",
+            "Upgrade Halflife, or run `python -m pipelines.bootstrap`",
+        )
+    return meta
+
+
+def load_groups(
+    store: Store, key: SnapshotKey
+) -> tuple[dict[str, dict[str, Column]], dict[str, Any]] | None:
+    """The newest snapshot of a key.
+
+    Returns:
+        ``(groups, pointer value)``, or None if there is none.
+
+    Raises:
+        ChecksumError: if a file is not what was published. Fold the record again.
+        NotFoundError: if a file is gone and the pointer still names it.
+    """
+    meta = read_meta(store, key)
+    while meta is not None:
+        try:
+            return {
+                name: decode_group(store.read(file["path"], file["sha256"]))
+                for name, file in meta["files"].items()
+            }, meta
+        except NotFoundError:
+            newer = read_meta(store, key)
+            if newer is None or newer["files"] == meta["files"]:
+                raise
+            meta = newer  # two generations passed while we read
+    return None

@@ -1,0 +1,229 @@
+"""Fakes of the ports, and tiny logs: small, exact, and without model, index or database."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from recsys.bundle import Bundle, BundleDraft, load_bundle, publish_bundle
+from recsys.catalog import catalog_from_items
+from recsys.datasets import canonical
+from recsys.encoder.projection import fit_projection
+from recsys.ledger import TAIL
+from recsys.ranking import default_weights
+from recsys.retrieval import MISSING, build_index
+from recsys.schema import DEFAULT_TENANT, EVENTS, ITEMS, Event, microseconds
+from recsys.settings import Settings, load
+from recsys.store import Store
+from recsys.testing.plain import times
+
+Floats = npt.NDArray[np.float32]
+
+
+class HashEncoder:
+    """An encoder without a model: a text's vector is the sum of one fixed vector per word.
+
+    Texts that share words are near to each other, so that topics stay topics.
+
+    Args:
+        n_dims: E.
+    """
+
+    def __init__(self, n_dims: int = 32) -> None:
+        self._n_dims = n_dims
+        self._words: dict[str, Floats] = {}
+
+    @property
+    def encoder_id(self) -> str:
+        """Equal ids give equal vectors."""
+        return f"hash-{self._n_dims}"
+
+    @property
+    def n_dims(self) -> int:
+        """E."""
+        return self._n_dims
+
+    def encode(self, texts: Sequence[str]) -> Floats:
+        """(n, E) float32 unit rows."""
+        rows = np.zeros((len(texts), self._n_dims), dtype=np.float32)
+        for row, text in enumerate(texts):
+            for word in sorted(text.lower().split() or [""]):
+                rows[row] += self._word(word)
+        rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+        return rows
+
+    def _word(self, word: str) -> Floats:
+        if word not in self._words:
+            digest = hashlib.blake2b(word.encode(), digest_size=8).digest()
+            generator = np.random.default_rng(int.from_bytes(digest, "big"))
+            self._words[word] = generator.standard_normal(self._n_dims).astype(np.float32)
+        return self._words[word]
+
+
+class BruteRetriever:
+    """A retriever that looks at everything; zero rows are never found.
+
+    Args:
+        vectors: (N, D) float32.
+    """
+
+    def __init__(self, vectors: Floats) -> None:
+        self._vectors = vectors
+        self._empty = ~np.any(vectors != 0.0, axis=1)
+
+    def search(self, queries: Floats, k: int) -> tuple[npt.NDArray[np.int64], Floats]:
+        """See ``recsys.retrieval.Retriever.search``."""
+        if k < 1:
+            raise ValueError(f"k must be positive, not {k}")
+        if queries.ndim != 2 or queries.shape[1] != self._vectors.shape[1]:
+            raise ValueError(f"queries must be (B, {self._vectors.shape[1]}), not {queries.shape}")
+        scores = np.where(self._empty, -np.inf, queries @ self._vectors.T).astype(np.float32)
+        scores = np.pad(scores, ((0, 0), (0, k)), constant_values=-np.inf)
+        index = np.argsort(-scores, axis=1, kind="stable")[:, :k].astype(np.int64)
+        score = np.take_along_axis(scores, index, axis=1)
+        return np.where(np.isneginf(score), MISSING, index), score
+
+
+class MemoryLedger:
+    """A ledger that forgets everything with the process."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[int, int, Event]] = []
+        self._ids: dict[tuple[str, str, str], tuple[int, float]] = {}
+        self._last: dict[int, int] = {}
+        self._trimmed: dict[int, int] = {}
+
+    def append(self, partitions: Sequence[int], events: Sequence[Event]) -> list[int]:
+        """See ``recsys.ledger.Ledger.append``."""
+        return [self._add(p, e) for p, e in zip(partitions, events, strict=True)]
+
+    def _add(self, partition: int, event: Event) -> int:
+        key = (event.tenant, event.user_id, event.event_id)
+        if key in self._ids:
+            return 0
+        seq = self.last_seq(partition) + 1
+        self._ids[key] = (partition, event.ts)
+        self._last[partition] = seq
+        self._rows.append((partition, seq, event._replace(seq=seq)))
+        return seq
+
+    def tail(self, partition: int, after_seq: int = 0, tenant: str | None = None) -> pa.Table:
+        """See ``recsys.ledger.Ledger.tail``."""
+        found = [
+            (*_stored(event), seq)
+            for p, seq, event in self._rows
+            if p == partition and seq > after_seq and tenant in (None, event.tenant)
+        ]
+        columns = list(zip(*found, strict=True)) if found else [()] * len(TAIL)
+        arrays = [pa.array(c, type=f.type) for c, f in zip(columns, TAIL, strict=True)]
+        return pa.Table.from_arrays(arrays, schema=TAIL)
+
+    def last_seq(self, partition: int) -> int:
+        """See ``recsys.ledger.Ledger.last_seq``."""
+        return self._last.get(partition, 0)
+
+    def trimmed_seq(self, partition: int) -> int:
+        """See ``recsys.ledger.Ledger.trimmed_seq``."""
+        return self._trimmed.get(partition, 0)
+
+    def register_archived(self, partitions: Sequence[int], ids: pa.Table) -> int:
+        """See ``recsys.ledger.Ledger.register_archived``."""
+        before = len(self._ids)
+        for partition, row in zip(partitions, ids.to_pylist(), strict=True):
+            key = (row["tenant"], row["user_id"], row["event_id"])
+            self._ids.setdefault(key, (partition, row["ts"].timestamp()))
+        return len(self._ids) - before
+
+    def trim(self, partition: int, upto_seq: int, keep_ids_after_ts: float) -> int:
+        """See ``recsys.ledger.Ledger.trim``."""
+        kept = [row for row in self._rows if row[0] != partition or row[1] > upto_seq]
+        n_removed = len(self._rows) - len(kept)
+        self._rows = kept
+        held = {(e.tenant, e.user_id, e.event_id) for _, _, e in kept}
+        self._ids = {
+            key: (p, ts)
+            for key, (p, ts) in self._ids.items()
+            if p != partition or ts >= keep_ids_after_ts or key in held
+        }
+        reached = min(upto_seq, self.last_seq(partition))
+        self._trimmed[partition] = max(self.trimmed_seq(partition), reached)
+        return n_removed
+
+    def close(self) -> None:
+        """See ``recsys.ledger.Ledger.close``."""
+
+
+def tiny_log(
+    rows: Sequence[tuple[str, str | None, str, float]], values: Mapping[int, float] | None = None
+) -> pa.Table:
+    """A canonical events table from ``(user_id, item_id, kind, Unix seconds)``.
+
+    Args:
+        rows: in the order of the source; row i has ``seq`` i and event id ``e<i>``.
+        values: row -> value (a rating).
+    """
+    user, item, kind, ts = zip(*rows, strict=True) if len(rows) > 0 else ((), (), (), ())
+    stamps = times(np.array(ts, dtype=np.float64))
+    return canonical(
+        EVENTS,
+        len(rows),
+        event_id=[f"e{row}" for row in range(len(rows))],
+        user_id=user,
+        item_id=item,
+        kind=kind,
+        ts=stamps,
+        seq=np.arange(len(rows)),
+        ingested_at=stamps,
+        value=[(values or {}).get(row) for row in range(len(rows))],
+    )
+
+
+def tiny_items(texts: Mapping[str, str | None]) -> pa.Table:
+    """A canonical items table from item id -> text; the title is the text's first word."""
+    titles = [text.split()[0] if text else None for text in texts.values()]
+    return canonical(
+        ITEMS,
+        len(texts),
+        item_id=list(texts),
+        title=titles,
+        text=list(texts.values()),
+        categories=[[title] if title else [] for title in titles],
+    )
+
+
+def tiny_bundle(
+    store: Store, items: pa.Table, created_at: float, settings: Settings | None = None
+) -> Bundle:
+    """Publish a bundle whose vectors come from ``HashEncoder``, and load it.
+
+    Args:
+        store: where to.
+        items: canonical.
+        created_at: now, Unix seconds; no event after it is known.
+        settings: default: 8 dimensions, else as everywhere.
+    """
+    settings = load(assignments=["encoder.n_dims=8"]) if settings is None else settings
+    catalog = catalog_from_items(items)
+    read = HashEncoder().encode(catalog.item_texts())
+    projection = fit_projection(read[catalog.has_text], settings.encoder.n_dims)
+    vectors = np.where(catalog.has_text[:, None], projection.project(read), np.float32(0.0))
+    draft = BundleDraft(
+        catalog=catalog,
+        vectors=vectors,
+        projection=projection,
+        index=build_index(vectors, settings.retrieval),
+        weights=default_weights(settings.interest, settings.trend),
+        settings=settings,
+        data_until=0.0,
+    )
+    publish_bundle(store, DEFAULT_TENANT, draft, created_at)
+    return load_bundle(store, DEFAULT_TENANT)
+
+
+def _stored(event: Event) -> Event:
+    """An event with its times as the ledger keeps them: whole microseconds."""
+    return event._replace(ts=microseconds(event.ts), ingested_at=microseconds(event.ingested_at))

@@ -1,0 +1,34 @@
+"""Request bodies: size counted as the bytes come in, JSON read with care."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi import Request
+from starlette.exceptions import HTTPException
+
+
+async def read_json(request: Request, max_bytes: int) -> Any:
+    """The JSON value of a body.
+
+    The bytes are counted as they arrive, for ``Content-Length`` may lie.
+
+    Raises:
+        HTTPException: 413 for a body larger than ``max_bytes``, 400 for one that is no JSON.
+    """
+    data = bytearray()
+    async for chunk in request.stream():
+        data.extend(chunk)
+        if len(data) > max_bytes:
+            raise HTTPException(413, f"The body is larger than {max_bytes} bytes")
+    try:
+        return json.loads(bytes(data))
+    except (ValueError, RecursionError) as error:
+        raise HTTPException(400, f"The body is no JSON: {_place(error)}") from error
+
+
+def _place(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at character {error.pos}"
+    return "too deep" if isinstance(error, RecursionError) else "no UTF-8 text"

@@ -1,0 +1,181 @@
+"""The routes: HTTP on one side, the gateway on the other, nothing in between."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
+from pydantic import ValidationError
+
+from recsys.errors import EventError
+from serving.api.body import read_json
+from serving.api.errors import DOCUMENTED, install
+from serving.api.schemas import (
+    EventIn,
+    EventsIn,
+    EventsReply,
+    HealthReply,
+    ProfileReply,
+    SessionIn,
+    SimilarReply,
+    SlateReply,
+    TrendingReply,
+)
+from serving.gateway import Gateway
+from serving.slates import SlateRequest
+
+log = logging.getLogger(__name__)
+
+REF = "#/components/schemas/{model}"
+
+K = Annotated[int, Query(description="Length of the slate, from 1 to serving.max_k.")]
+AsOf = Annotated[
+    str | None,
+    Query(description="The moment: Unix seconds or ISO 8601 (UTC where no offset is given)."),
+]
+UserId = Annotated[str, Path(description="The user's id, percent-encoded.")]
+ItemId = Annotated[str, Path(description="The item's id, percent-encoded.")]
+
+router = APIRouter(responses=DOCUMENTED)
+
+
+def create_app(gateway: Gateway) -> FastAPI:
+    """The ASGI application of a gateway; while it runs it follows the trend."""
+
+    @asynccontextmanager
+    async def follow(_: FastAPI) -> AsyncIterator[None]:
+        following = asyncio.create_task(gateway.follow_trend())
+        yield
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
+
+    app = FastAPI(
+        title="Halflife",
+        version="1",
+        description="Recommendations from interest that fades.",
+        lifespan=follow,
+    )
+    app.state.gateway = gateway
+    app.include_router(router)
+    app.middleware("http")(_log_request)
+    install(app)
+    _describe_bodies(app)
+    return app
+
+
+def _gateway(request: Request) -> Gateway:
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+Gate = Annotated[Gateway, Depends(_gateway)]
+
+
+def _body(*models: str) -> dict[str, Any]:
+    refs = [{"$ref": REF.format(model=model)} for model in models]
+    schema = refs[0] if len(refs) == 1 else {"anyOf": refs}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+@router.post("/v1/events", status_code=202, openapi_extra=_body("EventIn", "EventsIn"))
+async def post_events(request: Request, gateway: Gate) -> EventsReply:
+    """Take one event, or many as ``{"events": [...]}``.
+
+    The reply comes when all accepted events are durable and in their users' profiles. One event
+    alone that is refused is a 422; of many, the refused ones are listed with their reasons.
+    """
+    body = await read_json(request, gateway.settings.serving.max_body_bytes)
+    if not isinstance(body, dict):
+        raise EventError("body", "is no object", 'Send an event, or {"events": [...]}')
+    if "events" not in body:
+        return await gateway.post_event(body)
+    if set(body) != {"events"} or not isinstance(body["events"], list):
+        raise EventError("events", "is no list, or has company", 'Send {"events": [...]}')
+    return await gateway.post_events(body["events"])
+
+
+@router.get("/v1/users/{user_id:path}/recommendations")
+async def recommend(
+    gateway: Gate,
+    user_id: UserId,
+    k: K = 10,
+    exclude_seen: bool = True,
+    as_of: AsOf = None,
+    min_version: str | None = None,
+) -> SlateReply:
+    """A user's slate as of a moment. Somebody unknown gets what is trending."""
+    return await gateway.recommend(user_id, SlateRequest(k, exclude_seen, as_of, min_version))
+
+
+@router.post("/v1/recommendations", openapi_extra=_body("SessionIn"))
+async def recommend_session(request: Request, gateway: Gate) -> SlateReply:
+    """A slate for an anonymous visitor, from the items touched and the words said."""
+    body = await read_json(request, gateway.settings.serving.max_body_bytes)
+    try:
+        session = SessionIn.model_validate(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "body"
+        raise EventError(place, first["msg"]) from error
+    return await gateway.recommend_session(session)
+
+
+@router.get("/v1/users/{user_id:path}/profile")
+async def profile(gateway: Gate, user_id: UserId, as_of: AsOf = None) -> ProfileReply:
+    """What is known of a user as of a moment, and how sure it still is."""
+    return await gateway.profile(user_id, as_of)
+
+
+@router.get("/v1/items/{item_id:path}/similar")
+async def similar(gateway: Gate, item_id: ItemId, k: K = 10) -> SimilarReply:
+    """Items whose text is like an item's."""
+    return await gateway.similar(item_id, k)
+
+
+@router.get("/v1/trending")
+async def trending(
+    gateway: Gate, k: K = 10, half_life_s: float | None = None, as_of: AsOf = None
+) -> TrendingReply:
+    """What everybody turns to, at one half-life of the bank or as weighted in slates."""
+    return await gateway.trending(k, half_life_s, as_of)
+
+
+@router.get("/healthz")
+async def healthz(gateway: Gate) -> HealthReply:
+    """200 when the bundle is loaded and every shard answers; else 503."""
+    return await gateway.health()
+
+
+async def _log_request(
+    request: Request, call_next: Callable[[Request], Awaitable[Response]]
+) -> Response:
+    """One line per request, with the route's template: ids stay out of logs."""
+    started = time.perf_counter()
+    response = await call_next(request)
+    took_ms = round(1e3 * (time.perf_counter() - started), 2)
+    route = getattr(request.scope.get("route"), "path", "unknown")
+    fields = {"method": request.method, "route": route, "status": response.status_code}
+    log.info("request", extra={**fields, "took_ms": took_ms})
+    return response
+
+
+def _describe_bodies(app: FastAPI) -> None:
+    """Add the schemas of bodies that are read by hand to the OpenAPI document."""
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        document = plain()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        for model in (EventIn, EventsIn, SessionIn):
+            whole = model.model_json_schema(ref_template=REF)
+            schemas.update(whole.pop("$defs", {}))
+            schemas[model.__name__] = whole
+        return document
+
+    app.openapi = described  # type: ignore[method-assign]

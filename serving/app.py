@@ -1,0 +1,135 @@
+"""The Serve application: ``serve run serving.app:build store=... ledger=...``.
+
+Two deployments: ``Gateway`` answers HTTP, ``Encoder`` holds the language model. The profile pool is
+no deployment: each gateway makes sure that it runs (``ensure_pool``) and asks its actors.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict
+from ray import serve
+from ray.serve import Application
+from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle
+
+from recsys.archive import store_partitions
+from recsys.bundle import current_bundle_id, load_bundle, load_manifest
+from recsys.errors import NotFoundError, UnavailableError
+from recsys.schema import DEFAULT_TENANT
+from recsys.settings import Settings
+from recsys.store import Store
+from serving.api.routes import create_app
+from serving.encoder_service import EncoderService
+from serving.gateway import Encode, Gateway
+from serving.pool import PoolSpec, ensure_pool
+
+MAX_ONGOING_REQUESTS = 200
+QUIET = {"enable_access_log": False}
+"""Serve's access log records paths, and user ids stand in paths."""
+
+
+class AppArgs(BaseModel):
+    """Arguments of the application."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    store: str
+    """URI of the store."""
+    ledger: str
+    """Database URL of the ledger."""
+    tenant: str = DEFAULT_TENANT
+    """Whose profiles and items."""
+    bundle_id: str | None = None
+    """Which bundle; None = the one that is published when the application is built."""
+    settings: Settings = Settings()
+    """Sections and fields that differ from the defaults."""
+
+
+def pool_spec(args: AppArgs) -> PoolSpec:
+    """The pool that an application stands on.
+
+    Raises:
+        NotFoundError: if nothing was ingested, or no bundle is published.
+    """
+    store = Store(args.store)
+    bundle_id = args.bundle_id or current_bundle_id(store, args.tenant)
+    if bundle_id is None:
+        raise NotFoundError(
+            f"bundle of tenant {args.tenant} in {store.uri}",
+            "does not exist",
+            "Run `python -m pipelines.embed --store ...` first",
+        )
+    load_manifest(store, args.tenant, bundle_id)
+    return PoolSpec(
+        store_uri=store.uri,
+        ledger_url=args.ledger,
+        tenant=args.tenant,
+        bundle_id=bundle_id,
+        n_partitions=store_partitions(store),
+        settings=args.settings,
+    )
+
+
+def build(args: AppArgs) -> Application:
+    """The application, pinned to a bundle.
+
+    Raises:
+        NotFoundError: if nothing was ingested, or no bundle is published.
+    """
+    spec = pool_spec(args)
+    encoder = serve.deployment(
+        EncoderService,
+        name="Encoder",
+        num_replicas=1,
+        ray_actor_options=_resources(0.1),
+        logging_config=QUIET,
+    ).bind(spec.store_uri, spec.tenant, spec.bundle_id)
+    gateway = serve.deployment(
+        serve.ingress()(GatewayReplica),
+        name="Gateway",
+        num_replicas=1,
+        max_ongoing_requests=MAX_ONGOING_REQUESTS,
+        graceful_shutdown_timeout_s=5.0,
+        ray_actor_options=_resources(0.1),
+        logging_config=QUIET,
+    )
+    application: Application = gateway.bind(spec, encoder)
+    return application
+
+
+class GatewayReplica:
+    """One replica: it opens the bundle, makes sure of the pool, and serves the routes.
+
+    Args:
+        spec: of the pool.
+        encoder: handle of the ``Encoder`` deployment.
+    """
+
+    def __init__(self, spec: PoolSpec, encoder: DeploymentHandle) -> None:
+        bundle = load_bundle(Store(spec.store_uri), spec.tenant, spec.bundle_id)
+        has_encoder = bundle.manifest["encoder"] is not None
+        encode: Encode | None = partial(_encode, encoder) if has_encoder else None
+        self._gateway = Gateway(bundle, ensure_pool(spec), spec.settings, time.time, encode)
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """The routes; Serve asks for them once this replica is made."""
+        return create_app(self._gateway)
+
+
+async def _encode(encoder: DeploymentHandle, text: str) -> npt.NDArray[np.float32]:
+    try:
+        vectors = await encoder.encode.remote([text])
+    except RayServeException as error:
+        raise UnavailableError("encoder", "does not answer", "Retry, or send items") from error
+    return np.asarray(vectors[0], np.float32)
+
+
+def _resources(num_cpus: float) -> dict[str, Any]:
+    return {"num_cpus": num_cpus, "runtime_env": {"env_vars": {"OMP_NUM_THREADS": "1"}}}

@@ -1,0 +1,60 @@
+"""The text encoder as a service: the language model stands in one process, not in every gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import threading
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.blobs import write_files
+from recsys.bundle import load_manifest
+from recsys.errors import NotFoundError
+from recsys.settings import EncoderSettings
+from recsys.store import Store
+
+
+class EncoderService:
+    """Encodes what visitors say. The model is loaded by the first text that comes.
+
+    Args:
+        store_uri: where the bundle is.
+        tenant: whose.
+        bundle_id: whose encoder.
+    """
+
+    def __init__(self, store_uri: str, tenant: str, bundle_id: str) -> None:
+        self._source = (store_uri, tenant, bundle_id)
+        self._encoder: object = None
+        self._lock = threading.Lock()
+
+    async def encode(self, texts: list[str]) -> npt.NDArray[np.float32]:
+        """(n, E) float32 unit rows, before projection.
+
+        Raises:
+            NotFoundError: if the bundle has no encoder.
+        """
+        return await asyncio.to_thread(self._encode, texts)
+
+    def _encode(self, texts: list[str]) -> npt.NDArray[np.float32]:
+        with self._lock:
+            if self._encoder is None:
+                self._encoder = self._load()
+            return self._encoder.encode(texts)  # type: ignore[attr-defined, no-any-return]
+
+    def _load(self) -> object:
+        from recsys.encoder.text import TextEncoder  # noqa: PLC0415 - torch, only when needed
+
+        store_uri, tenant, bundle_id = self._source
+        store = Store(store_uri)
+        manifest = load_manifest(store, tenant, bundle_id)
+        entry = manifest["encoder"]
+        if entry is None:
+            raise NotFoundError(f"encoder of bundle {bundle_id}", "does not exist")
+        settings = EncoderSettings.model_validate(manifest["settings"]["encoder"])
+        with tempfile.TemporaryDirectory(prefix="halflife-encoder-") as folder:
+            write_files(store, entry["files"], folder)
+            return TextEncoder(Path(folder), settings)

@@ -1,0 +1,231 @@
+"""The client of a pool: finds the shard of a user, keeps deadlines, retries what is safe to retry.
+
+A write is safe to repeat: its events keep their ids, and an id that the ledger has is a duplicate.
+Everything it raises is ours; no text of Ray reaches a caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+
+from recsys.errors import RecsysError, UnavailableError
+from recsys.schema import Event, partition_of
+from serving.pool.directory import ShardMap
+from serving.pool.messages import AckBatch, ProfileView, ShardStatus, TrendUpdate
+from serving.pool.spec import DIRECTORY, TREND_BOARD, PoolSpec
+
+RETRY_EVERY_S = 0.1
+
+READ, WRITE, CONTROL = "read", "write", "control"
+"""Concurrency groups of a shard."""
+
+
+class Pool(Protocol):
+    """What the gateway needs of a pool."""
+
+    async def append(self, events: Sequence[Event]) -> AckBatch:
+        """Commit and fold events."""
+        ...
+
+    async def read(
+        self,
+        user_ids: Sequence[str],
+        as_of: float,
+        min_versions: Mapping[int, int],
+        timeout_s: float | None = None,
+    ) -> list[ProfileView]:
+        """Profiles, in the order of ``user_ids``."""
+        ...
+
+    async def pull_trend(self, version: int) -> TrendUpdate:
+        """What came to the trend board since ``version``."""
+        ...
+
+    async def status(self) -> list[ShardStatus]:
+        """What each shard holds."""
+        ...
+
+
+class PoolClient:
+    """A ``Pool`` of named actors; made by ``ensure_pool``.
+
+    Args:
+        spec: the pool.
+        timeout_s: seconds after which a call is given up; None = the setting.
+    """
+
+    def __init__(self, spec: PoolSpec, timeout_s: float | None = None) -> None:
+        self.spec = spec
+        serving = spec.settings.serving
+        self._timeout_s = serving.request_timeout_s if timeout_s is None else timeout_s
+        self._handles: dict[str, Any] = {}
+        self._map: ShardMap | None = None
+
+    async def append(self, events: Sequence[Event]) -> AckBatch:
+        """Commit and fold events.
+
+        Raises:
+            UnavailableError: if a shard did not answer in time. Some of the events may be
+                committed; sending all of them again with the same ids is safe.
+        """
+        pending: dict[int, list[Event]] = defaultdict(list)
+        for event in events:
+            pending[self._partition(event.user_id)].append(event)
+        acks: list[AckBatch] = await self._scatter(pending, "append", WRITE, self._deadline())
+        return AckBatch(
+            n_accepted=sum(ack.n_accepted for ack in acks),
+            n_duplicates=sum(ack.n_duplicates for ack in acks),
+            n_pending=sum(ack.n_pending for ack in acks),
+            versions={p: version for ack in acks for p, version in ack.versions.items()},
+        )
+
+    async def read(
+        self,
+        user_ids: Sequence[str],
+        as_of: float,
+        min_versions: Mapping[int, int],
+        timeout_s: float | None = None,
+    ) -> list[ProfileView]:
+        """Profiles, in the order of ``user_ids``.
+
+        Args:
+            user_ids: whose; distinct.
+            as_of: Unix seconds; a profile whose latest event is later is read at that event.
+            min_versions: partition -> ledger sequence that the answer must contain.
+            timeout_s: seconds after which it is given up; None = as made.
+
+        Raises:
+            UnavailableError: if a shard did not answer in time, or not with ``min_versions``.
+        """
+        deadline = self._deadline(timeout_s)
+        views: dict[str, ProfileView] = {}
+        missing = list(user_ids)
+        while len(missing) > 0:
+            pending: dict[int, list[str]] = defaultdict(list)
+            for user_id in missing:
+                pending[self._partition(user_id)].append(user_id)
+            for part in await self._scatter(pending, "read", READ, deadline, as_of):
+                views.update((view.user_id, view) for view in part)
+            missing = [
+                user_id
+                for user_id in missing
+                if views[user_id].version < min_versions.get(views[user_id].partition, 0)
+            ]
+            if len(missing) > 0:
+                late = UnavailableError("profile", "has not caught up with min_version yet")
+                await self._pause(deadline, late)
+        return [views[user_id] for user_id in user_ids]
+
+    async def pull_trend(self, version: int) -> TrendUpdate:
+        """What came to the trend board since ``version``.
+
+        Raises:
+            UnavailableError: if the board is away.
+        """
+        name = self.spec.actor_name(TREND_BOARD)
+        update: TrendUpdate = await self._call(name, "pull", None, self._deadline(), version)
+        return update
+
+    async def status(self) -> list[ShardStatus]:
+        """What each shard holds.
+
+        Raises:
+            UnavailableError: if one does not answer in time.
+        """
+        deadline = self._deadline()
+        names = (await self._shard_map(deadline)).shards
+        calls = (self._call(name, "status", CONTROL, deadline) for name in names)
+        return list(await asyncio.gather(*calls))
+
+    async def _scatter(
+        self,
+        by_partition: Mapping[int, Sequence[Any]],
+        method: str,
+        group: str,
+        deadline: float,
+        *args: Any,
+    ) -> list[Any]:
+        """One call per shard with what its partitions are asked; what fails is asked again."""
+        pending = dict(by_partition)
+        done: list[Any] = []
+        while True:
+            groups: dict[str, list[int]] = defaultdict(list)
+            shard_map = await self._shard_map(deadline)
+            for partition in pending:
+                groups[shard_map.owners[partition]].append(partition)
+            calls = (
+                self._call(
+                    shard, method, group, deadline, [i for p in mine for i in pending[p]], *args
+                )
+                for shard, mine in groups.items()
+            )
+            failure = None
+            results = await asyncio.gather(*calls, return_exceptions=True)
+            for mine, result in zip(groups.values(), results, strict=True):
+                if isinstance(result, UnavailableError):
+                    failure = result
+                elif isinstance(result, BaseException):
+                    raise result
+                else:
+                    done.append(result)
+                    for partition in mine:
+                        del pending[partition]
+            if failure is None:
+                return done
+            await self._pause(deadline, failure)
+
+    async def _shard_map(self, deadline: float) -> ShardMap:
+        while self._map is None:
+            try:
+                name = self.spec.actor_name(DIRECTORY)
+                self._map = await self._call(name, "map", None, deadline)
+            except UnavailableError as error:
+                await self._pause(deadline, error)
+        return self._map
+
+    async def _pause(self, deadline: float, error: UnavailableError) -> None:
+        """Wait before a retry, or give up at the deadline; forget what may be stale."""
+        if time.monotonic() + RETRY_EVERY_S >= deadline:
+            raise error
+        self._map = None
+        self._handles.clear()
+        await asyncio.sleep(RETRY_EVERY_S)
+
+    async def _call(
+        self, actor: str, method: str, group: str | None, deadline: float, *args: Any
+    ) -> Any:
+        role = f"actor {actor.partition('.')[0]}"
+        try:
+            call = getattr(self._handle(actor), method)
+            options = {} if group is None else {"concurrency_group": group}
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                return await call.options(**options).remote(*args)
+        except (RayActorError, TimeoutError) as error:
+            raise UnavailableError(role, "does not answer", "Retry") from error
+        except RayTaskError as error:
+            cause = getattr(error, "cause", None)
+            if isinstance(cause, RecsysError):
+                raise cause from None
+            raise
+
+    def _handle(self, name: str) -> Any:
+        if name not in self._handles:
+            try:
+                self._handles[name] = ray.get_actor(name, namespace=self.spec.namespace)
+            except ValueError as error:
+                role = f"actor {name.partition('.')[0]}"
+                raise UnavailableError(role, "is not running", "Retry") from error
+        return self._handles[name]
+
+    def _partition(self, user_id: str) -> int:
+        return partition_of(self.spec.tenant, user_id, self.spec.n_partitions)
+
+    def _deadline(self, timeout_s: float | None = None) -> float:
+        return time.monotonic() + (self._timeout_s if timeout_s is None else timeout_s)

@@ -1,0 +1,98 @@
+"""What the actors of a pool say to each other: plain frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Columns = Mapping[str, npt.NDArray[Any]]
+"""A ``TrendState`` as named arrays."""
+
+
+@dataclass(frozen=True)
+class AckBatch:
+    """Answer to an append: every accepted event is committed and folded."""
+
+    n_accepted: int
+    n_duplicates: int
+    n_pending: int
+    """Accepted events whose item the bundle has no vector of; they count from the next bundle."""
+    versions: Mapping[int, int]
+    """Partition -> ledger sequence that a read must have reached to see these events."""
+
+
+@dataclass(frozen=True)
+class ProfileView:
+    """One user's profile, true at ``as_of``."""
+
+    user_id: str
+    is_known: bool
+    """False for a user of whom there is no event; all the rest is then empty or zero."""
+    partition: int
+    version: int
+    """Ledger sequence of the partition that is folded in."""
+    as_of: float
+    """Unix seconds; never before ``t_ref``."""
+    t_ref: float
+    """Unix seconds of the user's latest event; -inf = none."""
+    n_events: int
+    u: npt.NDArray[np.float32]
+    """(D,) the unnormalised query."""
+    mass: npt.NDArray[np.float32]
+    """(H,) positive mass at ``as_of``."""
+    confidence: npt.NDArray[np.float32]
+    """(H,) mass / (mass + m_0)."""
+    recent_item: npt.NDArray[np.int32]
+    """(R,) rows of the catalog, latest first."""
+    recent_ts: npt.NDArray[np.float64]
+    """(R,) Unix seconds."""
+    recent_importance: npt.NDArray[np.float32]
+    """(R,) signed."""
+    recent_kind: tuple[str, ...]
+    """(R,) kinds."""
+    seen: npt.NDArray[np.int32]
+    """Rows of the items that the user touched."""
+
+
+@dataclass(frozen=True)
+class TrendPush:
+    """A shard's news for the board."""
+
+    shard: str
+    sequence: int
+    """Counts the pushes of one incarnation of a shard, from 1; a repeated number is a retry."""
+    is_full: bool
+    """True: the shard's whole trend; False: what came since the push before."""
+    as_of: float
+    """All events that the shard acknowledged before this Unix second are in."""
+    columns: Columns
+
+
+@dataclass(frozen=True)
+class TrendUpdate:
+    """The board's news for a gateway."""
+
+    version: int
+    as_of: float
+    """All events acknowledged before this Unix second are in; -inf while a shard is still new."""
+    is_full: bool
+    """True: replace what you have by ``parts``; False: add them."""
+    parts: tuple[Columns, ...]
+
+
+@dataclass(frozen=True)
+class ShardStatus:
+    """What one shard holds."""
+
+    name: str
+    pid: int
+    partitions: tuple[int, ...]
+    n_users: int
+    n_events: int
+    """Events folded since the shard's start, the recovered tail included."""
+    recovery_s: float
+    """Seconds that loading its partitions took."""

@@ -1,0 +1,75 @@
+"""From what was computed to what is sent."""
+
+from __future__ import annotations
+
+import math
+
+from recsys.slate import Shelf, Slate, interests
+from serving.api.schemas import (
+    HalfLifeOut,
+    InterestOut,
+    ProfileReply,
+    ReasonOut,
+    RecentOut,
+    SlateItemOut,
+)
+from serving.pool.messages import ProfileView
+from serving.versions import format_versions
+from serving.wording import reason_text
+
+N_INTERESTS = 10
+
+
+def slate_items(slate: Slate) -> list[SlateItemOut]:
+    """The places of a slate, each reason in words as well."""
+    return [
+        SlateItemOut(
+            item_id=item.item_id,
+            title=item.title,
+            rank=item.rank,
+            score=item.score,
+            parts=item.parts,
+            reason=ReasonOut(text=reason_text(item.reason), **item.reason),
+        )
+        for item in slate.items
+    ]
+
+
+def profile_version(view: ProfileView) -> str:
+    """The version token that a profile was read at."""
+    return format_versions({view.partition: view.version})
+
+
+def profile_reply(shelf: Shelf, view: ProfileView) -> ProfileReply:
+    """A profile for people: half-lives, interests, recent events."""
+    half_lives = zip(shelf.interest.half_lives_s, view.mass, view.confidence, strict=True)
+    recent = zip(
+        view.recent_item, view.recent_kind, view.recent_ts, view.recent_importance, strict=True
+    )
+    catalog = shelf.catalog
+    return ProfileReply(
+        user_id=view.user_id,
+        as_of=view.as_of,
+        last_event_at=view.t_ref if math.isfinite(view.t_ref) else None,
+        n_events=view.n_events,
+        profile_version=profile_version(view),
+        cold_start=not view.is_known,
+        half_lives=[
+            HalfLifeOut(half_life_s=half_life_s, mass=float(mass), confidence=float(confidence))
+            for half_life_s, mass, confidence in half_lives
+        ],
+        interests=[
+            InterestOut(label=label, weight=weight)
+            for label, weight in interests(shelf, view.u, limit=N_INTERESTS)
+        ],
+        recent=[
+            RecentOut(
+                item_id=catalog.item_ids[row],
+                title=catalog.label(int(row)),
+                kind=kind,
+                ts=float(ts),
+                importance=float(importance),
+            )
+            for row, kind, ts, importance in recent
+        ],
+    )

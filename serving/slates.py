@@ -1,0 +1,94 @@
+"""Making slates: candidates, trend as of the moment, exact scores, reasons."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.bundle import Bundle
+from recsys.ranking import top_k, trend_part, with_settings
+from recsys.settings import Settings
+from recsys.slate import Evidence, Shelf, SlateOptions, eligible, make_slate
+from serving.api.schemas import SlateReply
+from serving.replies import slate_items
+from serving.trend_mirror import TrendMirror
+
+
+@dataclass(frozen=True)
+class SlateRequest:
+    """What a slate is asked for with."""
+
+    k: int = 10
+    exclude_seen: bool = True
+    as_of: float | str | None = None
+    """Unix seconds or ISO 8601; None = now."""
+    min_version: str | None = None
+    """Version token of a write that the slate must see."""
+
+
+class SlateMaker:
+    """Turns evidence into replies.
+
+    Args:
+        bundle: what is recommended from.
+        settings: of this process; ``ranking`` may fix weights.
+    """
+
+    def __init__(self, bundle: Bundle, settings: Settings) -> None:
+        self._retrieval = bundle.settings.retrieval
+        self._index = bundle.index
+        self._max_k = settings.serving.max_k
+        self.shelf = Shelf(
+            catalog=bundle.catalog,
+            vectors=bundle.vectors,
+            weights=with_settings(bundle.weights, settings.ranking),
+            interest=bundle.settings.interest,
+            trend=bundle.settings.trend,
+        )
+        self.trend = TrendMirror(bundle.settings.trend.half_lives_s, len(bundle.catalog))
+        self.make(Evidence(u=np.ones(bundle.n_dims, np.float32)), 0.0, SlateRequest())  # compiles
+
+    def make(self, evidence: Evidence, as_of: float, request: SlateRequest) -> SlateReply:
+        """The slate that evidence asks for; who it is for is left to the caller.
+
+        Args:
+            evidence: a profile at ``as_of``.
+            as_of: Unix seconds.
+            request: length and seen filter.
+        """
+        features = self.trend.features(as_of)
+        options = SlateOptions(
+            k=request.k,
+            exclude_seen=request.exclude_seen,
+            candidates=self._candidates(evidence, features, as_of),
+        )
+        slate = make_slate(self.shelf, evidence, features, as_of, options)
+        return SlateReply(
+            request_id=uuid.uuid4().hex,
+            user_id=None,
+            as_of=as_of,
+            trend_as_of=self.trend.as_of,
+            profile_version=None,
+            degraded=False,
+            cold_start=False,
+            items=slate_items(slate),
+        )
+
+    def _candidates(
+        self, evidence: Evidence, features: npt.NDArray[np.float32], as_of: float
+    ) -> npt.NDArray[np.int64] | None:
+        """None = score the whole catalog; in a large one, the nearest items and the trend's top."""
+        if len(self.shelf.catalog) < self._retrieval.exact_below:
+            return None
+        wanted = self._retrieval.n_candidates + self._max_k
+        allowed = eligible(self.shelf, features, as_of)
+        allowed[evidence.seen] = False
+        rising = top_k(trend_part(features, self.shelf.weights), allowed, wanted)
+        if not evidence.u.any():
+            return rising
+        n_near = wanted + min(len(evidence.seen), wanted)
+        near, _ = self._index.search(evidence.u[None], n_near)
+        return np.concatenate([near[0][near[0] >= 0], rising])

@@ -1,0 +1,55 @@
+"""The gateway's own copy of the trend: read without a hop, decayed to the request's moment."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.trend import TrendState, trend_features
+from serving.pool.messages import TrendUpdate
+
+
+class TrendMirror:
+    """Trend of all items, as new as the last update.
+
+    Args:
+        half_lives_s: (Ht,) the trend's bank.
+        n_items: N, items of the catalog.
+    """
+
+    def __init__(self, half_lives_s: Sequence[float], n_items: int) -> None:
+        self._half_lives_s = tuple(half_lives_s)
+        self._n_items = n_items
+        self._state = TrendState(self._half_lives_s)
+        self._mass: tuple[tuple[int, float], npt.NDArray[np.float32]] | None = None
+        self.version = 0
+        """Of the board; 0 = nothing pulled yet."""
+        self._as_of = -math.inf
+
+    @property
+    def as_of(self) -> float | None:
+        """All events acknowledged before this Unix second are in; None = cannot be said yet."""
+        return self._as_of if math.isfinite(self._as_of) else None
+
+    def apply(self, update: TrendUpdate) -> None:
+        """Take an update in."""
+        if update.is_full:
+            self._state = TrendState(self._half_lives_s)
+        for columns in update.parts:
+            self._state.merge(TrendState.from_columns(columns))
+        self.version = update.version
+        self._as_of = update.as_of
+
+    def mass(self, as_of: float) -> npt.NDArray[np.float32]:
+        """(N, Ht) decayed numbers of events; a moment before the last event counts as that."""
+        key = (self.version, as_of)
+        if self._mass is None or self._mass[0] != key:
+            self._mass = (key, self._state.at(as_of, self._n_items))
+        return self._mass[1]
+
+    def features(self, as_of: float) -> npt.NDArray[np.float32]:
+        """(N, Ht) ``trend_features`` at a moment."""
+        return trend_features(self.mass(as_of))

@@ -1,0 +1,114 @@
+"""A tiny store, and what stands on it without Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from recsys.archive import create_store
+from recsys.bundle import Bundle
+from recsys.ledger import open_ledger
+from recsys.schema import DEFAULT_TENANT, Event
+from recsys.settings import Settings, load
+from recsys.store import Store
+from recsys.testing.fakes import tiny_bundle, tiny_items
+from serving.pool.messages import AckBatch, ProfileView, ShardStatus, TrendPush, TrendUpdate
+from serving.pool.partition import Ground
+from serving.pool.shard import Shard
+from serving.pool.trend_board import TrendBoard
+
+NOW = 1_700_000_000.0
+N_PARTITIONS = 4
+
+TEXTS = {
+    **{f"space-{n}": f"rockets stars orbit planets moon{n}" for n in range(12)},
+    **{f"food-{n}": f"garlic pasta bread sauce dish{n}" for n in range(12)},
+    "mute": None,
+}
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return load(assignments=["encoder.n_dims=8", f"data.n_partitions={N_PARTITIONS}"])
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path / "store"))
+    create_store(store, N_PARTITIONS)
+    return store
+
+
+@pytest.fixture
+def bundle(store: Store, settings: Settings) -> Bundle:
+    return tiny_bundle(store, tiny_items(TEXTS), NOW - 1e6, settings)
+
+
+@pytest.fixture
+def ground(bundle: Bundle, settings: Settings, tmp_path: Path) -> Ground:
+    return Ground.of(bundle, open_ledger(f"sqlite:///{tmp_path}/ledger.db"), settings)
+
+
+@pytest.fixture
+def new_shard(ground: Ground) -> Callable[[], Shard]:
+    """Makes shards of all partitions, as a restart does."""
+
+    def make() -> Shard:
+        shard = Shard(ground, N_PARTITIONS)
+        shard.load(range(N_PARTITIONS))
+        return shard
+
+    return make
+
+
+@pytest.fixture
+def event() -> Callable[..., Event]:
+    count = 0
+
+    def make(user: str, item: str | None, ts: float = NOW, kind: str = "click") -> Event:
+        nonlocal count
+        count += 1
+        return Event(DEFAULT_TENANT, f"e{count}", user, item, kind, ts, 0, ts)
+
+    return make
+
+
+class LocalPool:
+    """A pool of one shard in this process: a ``Pool`` without actors."""
+
+    def __init__(self, shard: Shard) -> None:
+        self.shard = shard
+        self.error: Exception | None = None
+        self._board = TrendBoard(["only"])
+        self._sequence = 0
+
+    async def append(self, events: Sequence[Event]) -> AckBatch:
+        return self.shard.append(events)
+
+    async def read(
+        self,
+        user_ids: Sequence[str],
+        as_of: float,
+        min_versions: Mapping[int, int],
+        timeout_s: float | None = None,
+    ) -> list[ProfileView]:
+        if self.error is not None:
+            raise self.error
+        return self.shard.read(user_ids, as_of)
+
+    async def pull_trend(self, version: int) -> TrendUpdate:
+        self._sequence += 1
+        is_full, trend = self.shard.take_trend(is_full=self._sequence == 1)
+        self._board.push(TrendPush("only", self._sequence, is_full, NOW, trend.columns()))
+        return self._board.pull(version)
+
+    async def status(self) -> list[ShardStatus]:
+        partitions, n_users, n_events = self.shard.counts()
+        return [ShardStatus("only", 1, partitions, n_users, n_events, 0.0)]
+
+
+@pytest.fixture
+def pool(new_shard: Callable[[], Shard]) -> LocalPool:
+    return LocalPool(new_shard())

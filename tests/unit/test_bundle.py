@@ -1,0 +1,159 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from recsys.bundle import (
+    BundleDraft,
+    current_bundle_id,
+    load_bundle,
+    load_manifest,
+    manifest_path,
+    materialise_encoder,
+    promote_bundle,
+    publish_bundle,
+)
+from recsys.catalog import catalog_from_items
+from recsys.encoder.projection import fit_projection, unit_rows
+from recsys.encoder.weights import EncoderFiles
+from recsys.errors import ChecksumError, ConfigError, NotFoundError
+from recsys.ranking import default_weights
+from recsys.retrieval import build_index
+from recsys.settings import Settings, load
+from recsys.store import Store
+
+NOW = 1_700_000_000.0
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "store"))
+
+
+@pytest.fixture
+def draft(rng: np.random.Generator, tmp_path: Path) -> BundleDraft:
+    settings = load(assignments=["encoder.n_dims=4", "serving.port=9999"])
+    vectors = unit_rows(rng.normal(size=(6, 4)))
+    vectors[5] = 0.0
+    weights_file = tmp_path / "model.safetensors"
+    weights_file.write_bytes(b"weights of a model")
+    return BundleDraft(
+        catalog=catalog_from_items(pa.table({"item_id": list("abcdef")})),
+        vectors=vectors,
+        projection=fit_projection(rng.normal(size=(20, 8)).astype(np.float32), 4),
+        index=build_index(vectors, settings.retrieval),
+        weights=default_weights(settings.interest, settings.trend),
+        settings=settings,
+        data_until=NOW - 10.0,
+        until=NOW,
+        encoder=EncoderFiles("e1", "tiny", "mean", 8, {"model.safetensors": weights_file}),
+        figures={"chosen": "default", "seconds": 1.0},
+        metrics={"n_texts": 5},
+    )
+
+
+def test_a_published_bundle_loads_as_it_was(store: Store, draft: BundleDraft) -> None:
+    manifest = publish_bundle(store, "default", draft, created_at=NOW)
+    bundle = load_bundle(store, "default")
+    assert bundle.bundle_id == manifest["bundle_id"] == current_bundle_id(store, "default")
+    assert bundle.catalog.item_ids == draft.catalog.item_ids
+    np.testing.assert_array_equal(bundle.vectors, draft.vectors)
+    np.testing.assert_array_equal(bundle.projection.components, draft.projection.components)
+    assert bundle.weights == draft.weights
+    assert bundle.data_until == NOW - 10.0
+    assert bundle.n_dims == 4
+    assert bundle.index.search(draft.vectors[:1], 1)[0].tolist() == [[0]]
+
+
+def test_a_bundle_fixes_the_settings_of_the_model_and_no_others(
+    store: Store, draft: BundleDraft
+) -> None:
+    publish_bundle(store, "default", draft, created_at=NOW)
+    settings = load_bundle(store, "default").settings
+    assert settings.encoder == draft.settings.encoder
+    assert settings.serving == Settings().serving
+
+
+def test_publishing_the_same_twice_changes_nothing(store: Store, draft: BundleDraft) -> None:
+    first = publish_bundle(store, "default", draft, created_at=NOW)
+    files = store.paths("")
+    slower = replace(draft, figures={"chosen": "default", "seconds": 2.0}, metrics={"n_texts": 0})
+    assert publish_bundle(store, "default", slower, created_at=NOW + 99.0) == first
+    assert store.paths("") == files
+
+
+def test_a_bundle_names_its_parent_and_can_be_rolled_back(store: Store, draft: BundleDraft) -> None:
+    first = publish_bundle(store, "default", draft, created_at=NOW)
+    second = publish_bundle(store, "default", replace(draft, data_until=NOW), created_at=NOW)
+    assert (first["parent"], second["parent"]) == (None, first["bundle_id"])
+    assert load_bundle(store, "default").bundle_id == second["bundle_id"]
+    promote_bundle(store, "default", first["bundle_id"])
+    assert load_bundle(store, "default").bundle_id == first["bundle_id"]
+    assert load_bundle(store, "default", second["bundle_id"]).data_until == NOW
+
+
+def test_an_unpromoted_bundle_leaves_the_pointer_alone(store: Store, draft: BundleDraft) -> None:
+    manifest = publish_bundle(store, "default", draft, created_at=NOW, promote=False)
+    assert current_bundle_id(store, "default") is None
+    assert load_bundle(store, "default", manifest["bundle_id"]).bundle_id == manifest["bundle_id"]
+
+
+def test_tenants_do_not_see_each_other(store: Store, draft: BundleDraft) -> None:
+    publish_bundle(store, "a", draft, created_at=NOW)
+    with pytest.raises(NotFoundError, match=r"pipelines\.embed"):
+        load_bundle(store, "b")
+    with pytest.raises(NotFoundError):
+        load_bundle(store, "a", "0" * 16)
+    with pytest.raises(NotFoundError):
+        promote_bundle(store, "a", "0" * 16)
+
+
+@pytest.mark.parametrize(
+    "name", ["items.parquet", "vectors.safetensors", "projection.safetensors", "index.faiss"]
+)
+def test_a_changed_file_is_a_checksum_error(store: Store, draft: BundleDraft, name: str) -> None:
+    manifest = publish_bundle(store, "default", draft, created_at=NOW)
+    path = manifest["files"][name]["path"]
+    data = store.read(path)
+    store.write(path, data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(ChecksumError, match=path):
+        load_bundle(store, "default")
+
+
+def test_a_changed_manifest_is_a_checksum_error(store: Store, draft: BundleDraft) -> None:
+    manifest = publish_bundle(store, "default", draft, created_at=NOW)
+    path = manifest_path("default", manifest["bundle_id"])
+    store.write(path, json.dumps({**manifest, "data_until": 0.0}).encode())
+    with pytest.raises(ChecksumError, match="changed"):
+        load_manifest(store, "default")
+    store.write(path, b"{half")
+    with pytest.raises(ChecksumError, match="no JSON"):
+        load_manifest(store, "default")
+
+
+def test_a_manifest_of_a_newer_format_is_refused(store: Store, draft: BundleDraft) -> None:
+    manifest = publish_bundle(store, "default", draft, created_at=NOW)
+    path = manifest_path("default", manifest["bundle_id"])
+    store.write(path, json.dumps({**manifest, "format_version": 2}).encode())
+    with pytest.raises(ConfigError, match="format version 2"):
+        load_manifest(store, "default")
+
+
+def test_the_encoder_comes_back_as_files(store: Store, draft: BundleDraft, tmp_path: Path) -> None:
+    publish_bundle(store, "default", draft, created_at=NOW)
+    bundle = load_bundle(store, "default")
+    folder = materialise_encoder(bundle, tmp_path / "encoder")
+    assert (folder / "model.safetensors").read_bytes() == b"weights of a model"
+    assert [path.name for path in folder.iterdir()] == ["model.safetensors"]
+    assert materialise_encoder(bundle, folder) == folder
+
+
+def test_a_bundle_without_an_encoder_says_so(
+    store: Store, draft: BundleDraft, tmp_path: Path
+) -> None:
+    publish_bundle(store, "default", replace(draft, encoder=None), created_at=NOW)
+    with pytest.raises(NotFoundError, match="encoder"):
+        materialise_encoder(load_bundle(store, "default"), tmp_path / "encoder")

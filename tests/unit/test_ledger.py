@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from recsys.errors import ConfigError, LedgerError
+from recsys.ledger import TAIL, Ledger, open_ledger
+from recsys.schema import Event
+
+T0 = 1_700_000_000.0
+
+
+def event(name: str, user: str = "u", ts: float = T0, tenant: str = "default") -> Event:
+    return Event(tenant, name, user, "i1", "click", ts, 0, ts, value=1.5, text="héllo", rank=3)
+
+
+def archived(*names: str, ts: float = T0) -> pa.Table:
+    rows = [
+        {"tenant": "default", "user_id": "u", "event_id": n, "ts": round(ts * 1e6)} for n in names
+    ]
+    table = pa.Table.from_pylist(rows)
+    return table.set_column(3, "ts", table["ts"].cast(pa.timestamp("us", tz="UTC")))
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return open_ledger(f"sqlite:///{tmp_path / 'deep' / 'ledger.db'}")
+
+
+def test_each_partition_counts_its_own_sequence_from_one(ledger: Ledger) -> None:
+    assert ledger.append([3, 5, 3], [event("a"), event("b"), event("c")]) == [1, 1, 2]
+    assert ledger.append([3], [event("d")]) == [3]
+    assert [ledger.last_seq(p) for p in (3, 5, 7)] == [3, 1, 0]
+
+
+def test_a_duplicate_gets_zero_within_a_batch_and_across_batches(ledger: Ledger) -> None:
+    assert ledger.append([1, 1, 1], [event("a"), event("a"), event("b")]) == [1, 0, 2]
+    assert ledger.append([1, 1], [event("b"), event("c")]) == [0, 3]
+    assert ledger.append([], []) == []
+
+
+def test_ids_are_unique_per_tenant_and_user_only(ledger: Ledger) -> None:
+    batch = [event("a"), event("a", user="v"), event("a", tenant="shop")]
+    assert ledger.append([1, 1, 1], batch) == [1, 2, 3]
+    assert ledger.tail(1, tenant="shop").num_rows == 1
+
+
+def test_an_archived_id_is_a_duplicate(ledger: Ledger) -> None:
+    assert ledger.register_archived([1, 1], archived("a", "b")) == 2
+    assert ledger.register_archived([1, 1], archived("b", "c")) == 1
+    assert ledger.append([1, 1], [event("a"), event("z")]) == [0, 1]
+
+
+def test_the_tail_returns_what_was_appended_after_a_sequence(ledger: Ledger) -> None:
+    ledger.append([1, 1, 2], [event("a"), event("b", ts=T0 - 0.25), event("c")])
+    tail = ledger.tail(1, after_seq=1)
+    assert tail.schema.equals(TAIL)
+    (row,) = tail.to_pylist()
+    assert row["ts"].timestamp() == T0 - 0.25
+    assert (row["event_id"], row["ledger_seq"], row["seq"]) == ("b", 2, 2)
+    assert (row["value"], row["text"], row["rank"], row["source"]) == (1.5, "héllo", 3, None)
+    assert ledger.tail(9).schema.equals(TAIL)
+
+
+def test_a_refused_batch_commits_nothing(ledger: Ledger) -> None:
+    broken = event("b")._replace(kind=None)  # type: ignore[arg-type]
+    with pytest.raises(LedgerError, match="nothing was committed"):
+        ledger.append([1, 1], [event("a"), broken])
+    assert ledger.tail(1).num_rows == 0
+    assert ledger.append([1], [event("a")]) == [1]
+
+
+def test_trimmed_rows_leave_but_young_ids_stay_known_and_sequences_are_not_reused(
+    ledger: Ledger,
+) -> None:
+    ledger.append([1, 1, 1], [event("old", ts=T0 - 100), event("young"), event("last")])
+    assert ledger.trim(1, upto_seq=2, keep_ids_after_ts=T0 - 10) == 2
+    assert ledger.tail(1)["event_id"].to_pylist() == ["last"]
+    assert (ledger.trimmed_seq(1), ledger.last_seq(1)) == (2, 3)
+    ledger.trim(1, 3, T0 - 10)
+    assert ledger.append([1, 1], [event("young"), event("new")]) == [0, 4]
+    ledger.trim(1, 1_000, T0 + 10)
+    assert ledger.trimmed_seq(1) == 4
+    assert ledger.append([1], [event("young")]) == [5], "its id is older than late events may be"
+
+
+def test_rows_survive_reopening(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/l.db"
+    first = open_ledger(url)
+    first.append([1], [event("a")])
+    first.close()
+    assert open_ledger(url).append([1, 1], [event("a"), event("b")]) == [0, 2]
+
+
+def _append_many(url: str, offset: int) -> None:
+    ledger = open_ledger(url)
+    for k in range(20):
+        ledger.append([1] * 5, [event(f"e{offset + (k * 5 + j) % 60}") for j in range(5)])
+    ledger.close()
+
+
+def test_processes_share_one_ledger_without_gaps_or_doubles(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/l.db"
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_append_many, args=(url, o)) for o in (0, 30)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [w.exitcode for w in writers] == [0, 0]
+    tail = open_ledger(url).tail(1)
+    assert sorted(tail["event_id"].to_pylist()) == sorted(f"e{i}" for i in range(90))
+    assert tail["ledger_seq"].to_pylist() == list(range(1, 91))
+
+
+@pytest.mark.parametrize("url", ["postgresql://x/y", "/plain/path.db", "sqlite://", "sqlite:///"])
+def test_an_unknown_url_is_refused_with_an_example(url: str) -> None:
+    with pytest.raises(ConfigError, match="sqlite:////absolute"):
+        open_ledger(url)
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "l.db").write_bytes(b"this is not SQLite, not at all" * 100)
+    with pytest.raises(LedgerError, match=r"l\.db"):
+        open_ledger(f"sqlite:///{tmp_path}/l.db")
+
+
+def test_a_newer_format_is_refused(tmp_path: Path) -> None:
+    open_ledger(f"sqlite:///{tmp_path}/l.db").close()
+    with sqlite3.connect(tmp_path / "l.db") as db:
+        db.execute("PRAGMA user_version=99")
+    db.close()
+    with pytest.raises(LedgerError, match="format 99"):
+        open_ledger(f"sqlite:///{tmp_path}/l.db")
