@@ -54,6 +54,7 @@ def profile_reply(shelf: Shelf, view: ProfileView) -> ProfileReply:
         n_events=view.n_events,
         profile_version=profile_version(view),
         cold_start=not view.is_known,
+        query=[float(value) for value in view.u],
         half_lives=[
             HalfLifeOut(half_life_s=half_life_s, mass=float(mass), confidence=float(confidence))
             for half_life_s, mass, confidence in half_lives

@@ -44,7 +44,7 @@ class UserBootstrap:
     ) -> None:
         users, self._group = np.unique(user, return_inverse=True)
         self.n_users = len(users)
-        times = np.zeros((n_resamples, 0))
+        times = np.zeros((n_resamples, 0), np.int64)
         if self.n_users > 0:
             share = np.full(self.n_users, 1.0 / self.n_users)
             times = rng.multinomial(self.n_users, share, n_resamples)

@@ -252,4 +252,4 @@ def _conflicts(
         texts = [as_json(row) for row in own.select(EVENTS.names).drop("ingested_at").to_pylist()]
         places = own["position"].to_pylist()
         out.append(quarantined("events", sources[file], ["duplicate_id"] * len(own), places, texts))
-    return out
+    return pa.concat_tables(out)

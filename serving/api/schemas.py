@@ -183,6 +183,8 @@ class ProfileReply(BaseModel):
     n_events: int
     profile_version: str
     cold_start: bool
+    query: list[float]
+    """(D,) what slates are asked with now; its length is how sure the profile still is."""
     half_lives: list[HalfLifeOut]
     interests: list[InterestOut]
     recent: list[RecentOut]

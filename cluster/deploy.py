@@ -1,0 +1,68 @@
+"""Putting the pool and the application on the Ray that this process is connected to."""
+
+from __future__ import annotations
+
+import time
+
+import httpx
+from ray import serve
+
+from pipelines.job import Job
+from recsys.errors import UnavailableError
+from serving.app import AppArgs, build, pool_spec
+from serving.pool import end_pool, ensure_pool
+
+APPLICATION = "halflife"
+HTTP_MARGIN_S = 5.0
+"""Seconds that Serve's own timeout leaves ours to answer."""
+
+
+def app_args(job: Job) -> AppArgs:
+    """The arguments of a job's application."""
+    return AppArgs(
+        store=job.store.uri, ledger=job.ledger_url, tenant=job.tenant, settings=job.settings
+    )
+
+
+def deploy(job: Job, host: str, port: int) -> str:
+    """Start the pool, then Serve with the application; return its URL.
+
+    Serve listens where it was started first: a Ray cluster has one Serve.
+
+    Raises:
+        NotFoundError: if nothing was ingested, or no bundle is published.
+        UnavailableError: if a part does not start.
+    """
+    args = app_args(job)
+    ensure_pool(pool_spec(args))
+    timeout_s = job.settings.serving.request_timeout_s + HTTP_MARGIN_S
+    serve.start(http_options={"host": host, "port": port, "request_timeout_s": timeout_s})
+    serve.run(build(args), name=APPLICATION, route_prefix="/")
+    return f"http://{host}:{port}"
+
+
+def withdraw(job: Job) -> None:
+    """Take the application, Serve and the pool away; the Ray stays."""
+    serve.shutdown()
+    end_pool(pool_spec(app_args(job)))
+
+
+def wait_until_healthy(url: str, timeout_s: float) -> None:
+    """Return when ``/healthz`` is 200.
+
+    Raises:
+        UnavailableError: if it is not in time.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not is_healthy(url):
+        if time.monotonic() > deadline:
+            raise UnavailableError(url, f"is not healthy after {timeout_s:.0f} s")
+        time.sleep(0.2)
+
+
+def is_healthy(url: str) -> bool:
+    """Whether ``/healthz`` is 200 now."""
+    try:
+        return httpx.get(f"{url}/healthz", timeout=5.0).status_code == 200
+    except httpx.HTTPError:
+        return False

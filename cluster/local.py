@@ -1,0 +1,254 @@
+"""Halflife on one machine: ``python -m cluster.local up | status | down --store S``.
+
+``up`` starts one process of our own (``run``) that starts a Ray of its own, on free ports of the
+loopback, with the pool and the application on it. ``down`` ends that family and nothing else, so
+any number of stores, and any other Ray, live side by side. Ray's token authentication is off: only
+processes of this machine reach the loopback.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import ray
+import typer
+
+from cluster import processes, registry
+from cluster.deploy import deploy, is_healthy, wait_until_healthy, withdraw
+from cluster.registry import LocalCluster
+from cluster.settings_text import settings_yaml
+from pipelines.job import (
+    WORKER_ENVIRONMENT,
+    ConfigOption,
+    Job,
+    LedgerOption,
+    SetOption,
+    StoreOption,
+    TenantOption,
+    finish,
+    main,
+    open_job,
+)
+from recsys.errors import UnavailableError
+from recsys.settings import ENVIRONMENT_PREFIX, load
+
+START_TIMEOUT_S = 240.0
+STOP_GRACE_S = 30.0
+OBJECT_STORE_BYTES = 200 << 20
+MIN_LOGICAL_CPUS = 8
+
+RAY_ENVIRONMENT = {
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_enable_worker_prestart": "0",
+}
+
+app = typer.Typer(add_completion=False, help=__doc__)
+
+PortOption = Annotated[
+    int | None, typer.Option("--port", help="Port of the service; 0 = any free one.")
+]
+
+
+def up(job: Job, port: int | None = None, timeout_s: float = START_TIMEOUT_S) -> LocalCluster:
+    """Bring the service up and return when it is healthy; one that runs already is kept.
+
+    In a process that is connected to a Ray it is put on that Ray; else on one of its own, which
+    outlives this process.
+
+    Args:
+        job: store, ledger, tenant and settings.
+        port: of the service; 0 = any free one, None = ``serving.port``.
+        timeout_s: seconds in which it must be healthy.
+
+    Raises:
+        ConfigError: if the port is in use.
+        NotFoundError: if nothing was ingested, or no bundle is published.
+        UnavailableError: if it does not become healthy in time.
+    """
+    with registry.alone(job):
+        running = find(job)
+        if running is not None and is_healthy(running.url):
+            return LocalCluster(**{**asdict(running), "was_up": True})
+        if running is not None:
+            _end(job, running)
+        host = job.settings.serving.host
+        port = job.settings.serving.port if port is None else port
+        port = processes.free_port(host) if port == 0 else port
+        processes.check_port(host, port)
+        if ray.is_initialized():
+            url = deploy(job, host, port)
+            wait_until_healthy(url, timeout_s)
+            return LocalCluster(url, job.store.uri, job.tenant, "", os.getpid(), "")
+        return _start(job, port, timeout_s)
+
+
+def down(job: Job) -> int:
+    """End what ``up`` started for this store and tenant; return the number of processes ended."""
+    with registry.alone(job):
+        if ray.is_initialized():
+            withdraw(job)
+        running = registry.read(job)
+        return 0 if running is None else _end(job, running)
+
+
+def find(job: Job) -> LocalCluster | None:
+    """The service of a store and tenant, if its process is alive."""
+    state = registry.read(job)
+    if state is None or not processes.is_alive(state.pid, state.id):
+        return None
+    return state
+
+
+def _start(job: Job, port: int, timeout_s: float) -> LocalCluster:
+    folder = Path(tempfile.mkdtemp(prefix="hl-", dir=_short_folder()))
+    config = folder / "settings.yaml"
+    config.write_text(settings_yaml(job.settings), encoding="utf-8")
+    tag = uuid.uuid4().hex
+    command = [sys.executable, "-m", "cluster.local", "run", "--store", job.store.uri]
+    command += ["--ledger", job.ledger_url, "--tenant", job.tenant]
+    command += ["--config", str(config), "--port", str(port), "--folder", str(folder)]
+    pid = processes.start(command, tag, folder / "log.txt", _environment())
+    url = f"http://{job.settings.serving.host}:{port}"
+    started = LocalCluster(url, job.store.uri, job.tenant, tag, pid, str(folder))
+    registry.write(job, started)
+    try:
+        _wait(started, timeout_s)
+    except BaseException:
+        _end(job, started)
+        raise
+    return started
+
+
+def _wait(started: LocalCluster, timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not is_healthy(started.url):
+        is_dead = not processes.is_alive(started.pid, started.id)
+        if is_dead or time.monotonic() > deadline:
+            problem = "ended while it started" if is_dead else f"is not up after {timeout_s:.0f} s"
+            text = started.log.read_text(encoding="utf-8", errors="replace")
+            raise UnavailableError(
+                f"service of {started.store}", problem, f"Its last words:\n{text[-2_000:]}"
+            )
+        time.sleep(0.25)
+
+
+def _end(job: Job, running: LocalCluster) -> int:
+    n_ended = processes.end(running.pid, running.id, STOP_GRACE_S)
+    shutil.rmtree(running.folder, ignore_errors=True)
+    registry.forget(job)
+    return n_ended
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without settings (they come resolved, in a file) and without any other Ray."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(ENVIRONMENT_PREFIX)}
+    kept.pop("RAY_ADDRESS", None)
+    return {**kept, **RAY_ENVIRONMENT, **WORKER_ENVIRONMENT}
+
+
+def _short_folder() -> str:
+    """Ray's sockets lie below it, and a socket's path has at most 107 characters."""
+    usual = tempfile.gettempdir()
+    return usual if len(usual) <= 30 else "/tmp"  # noqa: S108 - mkdtemp makes it private
+
+
+def _describe(cluster: LocalCluster) -> dict[str, Any]:
+    try:
+        health = httpx.get(f"{cluster.url}/healthz", timeout=5.0).json()
+    except (httpx.HTTPError, ValueError) as error:
+        health = {"status": "away", "detail": str(error)}
+    return {**asdict(cluster), "log": str(cluster.log), "health": health}
+
+
+@app.command(name="up")
+def up_command(
+    store: StoreOption,
+    port: PortOption = None,
+    ledger: LedgerOption = None,
+    tenant: TenantOption = "default",
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+) -> None:
+    """Bring pool and application up; return when they are healthy."""
+    finish(_describe(up(open_job(store, ledger, tenant, config, assignments), port)))
+
+
+@app.command(name="down")
+def down_command(
+    store: StoreOption, ledger: LedgerOption = None, tenant: TenantOption = "default"
+) -> None:
+    """End what ``up`` started for this store, and nothing else."""
+    finish({"n_processes_ended": down(open_job(store, ledger, tenant))})
+
+
+@app.command()
+def status(
+    store: StoreOption, ledger: LedgerOption = None, tenant: TenantOption = "default"
+) -> None:
+    """Say what runs for this store; exit status 1 if nothing does."""
+    running = find(open_job(store, ledger, tenant))
+    finish({"state": "down"} if running is None else {"state": "up", **_describe(running)})
+    raise typer.Exit(0 if running is not None and is_healthy(running.url) else 1)
+
+
+@app.command()
+def settings(config: ConfigOption = None, assignments: SetOption = None) -> None:
+    """Print every setting with its value, unit and meaning, as YAML for ``--config``."""
+    sys.stdout.write(settings_yaml(load(config, os.environ, assignments or [])))
+
+
+@app.command()
+def run(  # noqa: PLR0913, PLR0917 - the options of the command
+    store: StoreOption,
+    port: PortOption = None,
+    ledger: LedgerOption = None,
+    tenant: TenantOption = "default",
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    folder: Annotated[
+        str | None, typer.Option("--folder", help="Ray's temporary folder; a short path.")
+    ] = None,
+) -> None:
+    """Stay in the foreground with pool and application, until SIGTERM or Ctrl-C."""
+    job = open_job(store, ledger, tenant, config, assignments)
+    serving = job.settings.serving
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    os.environ.update(RAY_ENVIRONMENT)
+    ray.init(
+        address="local",
+        num_cpus=max(MIN_LOGICAL_CPUS, os.cpu_count() or 1),  # logical: our actors ask for tenths
+        include_dashboard=False,
+        object_store_memory=OBJECT_STORE_BYTES,
+        log_to_driver=False,
+        logging_level="warning",
+        runtime_env={"env_vars": WORKER_ENVIRONMENT},
+        _node_ip_address="127.0.0.1",
+        _temp_dir=folder,
+    )
+    try:
+        wait_until_healthy(
+            deploy(job, serving.host, serving.port if port is None else port), START_TIMEOUT_S
+        )
+        stop.wait()
+    finally:
+        ray.shutdown()
+
+
+__all__ = ["LocalCluster", "down", "find", "up"]
+
+if __name__ == "__main__":
+    main(app)

@@ -1,0 +1,30 @@
+"""All settings as YAML that explains itself and can be read back with ``--config``."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+import yaml
+
+from recsys.settings import Section, Settings
+
+
+def settings_yaml(settings: Settings) -> str:
+    """Every setting with its value, and above it what it is."""
+    lines = []
+    for name in type(settings).model_fields:
+        section: Section = getattr(settings, name)
+        lines += [f"# {(type(section).__doc__ or '').strip()}", f"{name}:", *_fields(section), ""]
+    return "\n".join(lines)
+
+
+def _fields(section: Section) -> Iterator[str]:
+    values = section.model_dump(mode="json")
+    for name, field in type(section).model_fields.items():
+        for line in textwrap.wrap(field.description or "", 94):
+            yield f"  # {line}"
+        value = yaml.safe_dump(
+            {name: values[name]}, default_flow_style=None, allow_unicode=True, width=94
+        )
+        yield textwrap.indent(value.rstrip(), "  ")

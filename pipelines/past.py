@@ -1,0 +1,135 @@
+"""What jobs that look back read: the whole record beside a bundle, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+
+from pipelines.embed import vectors_for
+from pipelines.job import Job, progress
+from recsys.archive import Archive
+from recsys.bundle import Bundle, load_bundle
+from recsys.catalog import Catalog
+from recsys.errors import DataError
+from recsys.evaluation.scene import Asked, Scene, parts_of, scene_of, stacked
+from recsys.evaluation.touched import Touches
+from recsys.events import EventArrays, event_arrays
+from recsys.interest.zero_shot import is_positive
+from recsys.ledger import open_ledger
+from recsys.record import read_record
+from recsys.schema import ITEMS
+from recsys.settings import Settings
+
+_COLUMNS = ["user_id", "item_id", "kind", "ts", "seq", "value"]
+
+
+@dataclass(frozen=True)
+class Past:
+    """The record of one tenant, read through a bundle."""
+
+    bundle: Bundle
+    catalog: Catalog
+    vectors: npt.NDArray[np.float32]
+    """(N, D)."""
+    events: EventArrays
+    positive: npt.NDArray[np.bool_]
+    """(T,) right answers."""
+    scene: Scene
+    touches: Touches
+    settings: Settings
+    """Of the bundle; ``evaluation`` is the job's."""
+
+
+def read_events(job: Job) -> pa.Table:
+    """All events of the job's tenant, archive and ledger tail; columns that replays need.
+
+    Raises:
+        DataError: if there is none.
+    """
+    archive = Archive(job.store)
+    manifest = archive.manifest()
+    with closing(open_ledger(job.ledger_url)) as ledger:
+        table = pa.concat_tables(
+            read_record(archive, manifest, ledger, p, job.tenant).select(_COLUMNS)
+            for p in range(archive.n_partitions)
+        )
+    if len(table) == 0:
+        raise DataError(
+            f"store {job.store.uri}",
+            f"holds no event of tenant {job.tenant}",
+            "Run `python -m pipelines.ingest --store ... --events ...` first",
+        )
+    return table
+
+
+def read_past(job: Job, bundle_id: str | None = None, table: pa.Table | None = None) -> Past:
+    """Read the record and the current items through a bundle; new texts are encoded.
+
+    Args:
+        job: store, ledger, tenant, settings.
+        bundle_id: which bundle; None = the published one.
+        table: the events, where ``read_events`` was called already.
+    """
+    bundle = load_bundle(job.store, job.tenant, bundle_id)
+    table = read_events(job) if table is None else table
+    archive = Archive(job.store)
+    manifest = archive.manifest()
+    items = None if manifest is None else archive.items(manifest, job.tenant)
+    named = pc.drop_null(pc.unique(table["item_id"])).to_pylist()
+    known = ITEMS.empty_table() if items is None else items
+    catalog, vectors = vectors_for(job, bundle, known, named)
+    settings = bundle.settings.model_copy(update={"evaluation": job.settings.evaluation})
+    events = event_arrays(table, catalog.index)
+    kinds = settings.evaluation.positive_kinds
+    positive = is_positive(events.kind, events.value, kinds, settings.interest)
+    half_lives_s = settings.trend.half_lives_s
+    return Past(
+        bundle=bundle,
+        catalog=catalog,
+        vectors=vectors,
+        events=events,
+        positive=positive,
+        scene=scene_of(events, positive, catalog, vectors, bundle.weights, half_lives_s),
+        touches=Touches(events, settings.data.passive_kinds),
+        settings=settings,
+    )
+
+
+def scatter(
+    title: str,
+    score: Callable[..., dict[str, npt.NDArray[Any]]],
+    scene: Any,
+    asked: Asked,
+    arguments: Sequence[Any] = (),
+) -> dict[str, npt.NDArray[Any]]:
+    """Score queries on all of Ray's CPUs; the scene is put in the object store once.
+
+    Args:
+        title: of the progress bar.
+        score: ``score(scene, part, *arguments)``.
+        scene: a ``ray.put`` reference to the ``Scene``.
+        asked: the queries, by time.
+        arguments: further ones.
+
+    Returns:
+        The results in the order of the queries.
+    """
+    n_cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
+    task = ray.remote(num_cpus=1)(score)
+    parts = parts_of(asked, 2 * n_cpus)  # twice as many as CPUs: late parts are longer
+    refs = [task.remote(scene, part, *arguments) for part in parts]
+    size_of = {ref: len(part) for ref, part in zip(refs, parts, strict=True)}
+    with progress(title, len(asked)) as advance:
+        pending = list(refs)
+        while pending:
+            done, pending = ray.wait(pending)
+            advance(sum(size_of[ref] for ref in done))
+    return stacked(ray.get(refs))
