@@ -1,34 +1,33 @@
 """The whole of Halflife on real data, from a log to slates that change while you look.
 
-``python -m cluster.demo --dataset movielens-100k`` is what ``make demo`` runs: fetch, ingest, embed,
-evaluate, bootstrap, serve, and then the story of a taste that comes and fades. Progress goes to
-stderr; the last line of stdout is one JSON object.
+``python -m cluster.demo --dataset movielens-100k`` is what ``make demo`` runs: fetch, ingest,
+embed, evaluate, bootstrap, serve, and then the story of a taste that comes and fades. Progress goes
+to stderr; the last line of stdout is one JSON object.
 """
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
-import numpy as np
+import pyarrow.compute as pc
 import typer
 
 from cluster import local, story
 from pipelines import bootstrap, datasets, embed, evaluate, ingest, job
+from pipelines.past import read_events
 from recsys.archive import Archive
-from recsys.bundle import Bundle, load_bundle
+from recsys.bundle import load_bundle
 from recsys.errors import NotFoundError
-from recsys.record import read_all
-from recsys.settings import DAY_S, HOUR_S
+from recsys.settings import HOUR_S
 
 app = typer.Typer(add_completion=False, help=__doc__)
 
 SPLIT = "time:0.8"
-RECENT_S = 2 * DAY_S
 HISTORY = (40, 400)
 EVENT = {
     "movielens-100k": {"kind": "rating", "value": 5.0},
@@ -56,10 +55,10 @@ def demo(
     with job.ray_session():
         quality = _offline(work, dataset, stages)
     work = _replaying(work)
-    with job.timed(stages, "serve"):
+    with _stage(stages, "serve", "Serve: the pool and the application"):
         service = local.up(work, port)
     try:
-        with job.timed(stages, "story"):
+        with _stage(stages, "story", "The point: interest that fades"):
             told = _tell(work, service.url, EVENT[dataset])
     finally:
         if leave:
@@ -71,32 +70,35 @@ def demo(
 
 def _offline(work: job.Job, dataset: str, stages: dict[str, float]) -> dict[str, Any]:
     """From the log to profiles, and an honest score on the way."""
-    with _stage(stages, "fetch"):
+    with _stage(stages, "fetch", "Fetch the log"):
         files = datasets.fetch(dataset)
-    with _stage(stages, "ingest"):
+    with _stage(stages, "ingest", "Ingest: validate, deduplicate, partition by user"):
         taken = ingest.run(
             work, events=[str(files.events)], items=[str(files.items)], users=[str(files.users)]
         )
-    with _stage(stages, "embed_until_split"):
+    with _stage(stages, "embed_until_split", "Embed: read the items, as known at the split"):
         embed.run(work, until=evaluate.split_time(work, SPLIT))
-    with _stage(stages, "evaluate"):
+    with _stage(stages, "evaluate", "Evaluate: every later event is a question"):
         report = evaluate.run(work, split=SPLIT)
-    with _stage(stages, "embed"):
+    with _stage(stages, "embed", "Embed: the bundle that is served"):
         embed.run(work)
-    with _stage(stages, "bootstrap"):
+    with _stage(stages, "bootstrap", "Bootstrap: fold the log into profiles"):
         bootstrap.run(work)
     keys = ("ndcg10", "popular_best", "popular_best_ndcg10", "report")
     return {"n_events": taken["n_events_total"], **{key: report[key] for key in keys}}
 
 
-class _stage(job.timed):  # type: ignore[misc]  # noqa: N801 - reads as the verb it is
-    pass
+@contextmanager
+def _stage(stages: dict[str, float], name: str, title: str) -> Iterator[None]:
+    job.console.rule(f"[bold]{title}[/]", align="left")
+    with job.timed(stages, name):
+        yield
 
 
 def _replaying(work: job.Job) -> job.Job:
     """The same job with a clock that stands an hour after the log's last event."""
     manifest = Archive(work.store).manifest()
-    assert manifest is not None, "the demo has just ingested"
+    assert manifest is not None and manifest.data_until is not None, "the demo has just ingested"
     offset = manifest.data_until + HOUR_S - datetime.now(UTC).timestamp()
     serving = work.settings.serving.model_copy(update={"clock_offset_s": offset})
     return replace(work, settings=work.settings.model_copy(update={"serving": serving}))
@@ -112,9 +114,17 @@ def _tell(work: job.Job, url: str, event: dict[str, Any]) -> story.Story:
 
 
 def _somebody(work: job.Job) -> str:
-    """A user with a middling history who was active in the log's last days."""
-    events = read_all(work.store, work.ledger_url, work.tenant)
-    raise NotImplementedError
+    """Of the users with a middling history, the one who was active last."""
+    users = (
+        read_events(work)
+        .group_by("user_id")
+        .aggregate([("ts", "max"), ("ts", "count")])
+        .sort_by([("ts_max", "descending"), ("user_id", "ascending")])
+    )
+    low, high = HISTORY
+    n_events = users["ts_count"]
+    middling = users.filter(pc.and_(pc.greater_equal(n_events, low), pc.less(n_events, high)))
+    return str((middling if len(middling) else users)["user_id"][0])
 
 
 def _farewell(url: str, user_id: str, store: str) -> None:

@@ -10,7 +10,7 @@ from ray import serve
 from pipelines.job import Job
 from recsys.errors import UnavailableError
 from serving.app import AppArgs, build, pool_spec
-from serving.pool import end_pool, ensure_pool
+from serving.pool import end_pool, start_pool
 
 APPLICATION = "halflife"
 HTTP_MARGIN_S = 5.0
@@ -34,7 +34,7 @@ def deploy(job: Job, host: str, port: int) -> str:
         UnavailableError: if a part does not start.
     """
     args = app_args(job)
-    ensure_pool(pool_spec(args))
+    start_pool(pool_spec(args))  # it loads while Serve starts; the application waits for it
     timeout_s = job.settings.serving.request_timeout_s + HTTP_MARGIN_S
     serve.start(http_options={"host": host, "port": port, "request_timeout_s": timeout_s})
     serve.run(build(args), name=APPLICATION, route_prefix="/")

@@ -2,13 +2,15 @@
 
 ``up`` starts one process of our own (``run``) that starts a Ray of its own, on free ports of the
 loopback, with the pool and the application on it. ``down`` ends that family and nothing else, so
-any number of stores, and any other Ray, live side by side. Ray's token authentication is off: only
-processes of this machine reach the loopback.
+any number of stores, and any other Ray, live side by side. Ray asks for a token that only this
+family of processes knows.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import secrets
 import shutil
 import signal
 import sys
@@ -49,12 +51,12 @@ OBJECT_STORE_BYTES = 200 << 20
 MIN_LOGICAL_CPUS = 8
 
 RAY_ENVIRONMENT = {
-    "RAY_AUTH_MODE": "disabled",
+    "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_enable_worker_prestart": "0",
 }
 
-app = typer.Typer(add_completion=False, help=__doc__)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 PortOption = Annotated[
     int | None, typer.Option("--port", help="Port of the service; 0 = any free one.")
@@ -155,7 +157,11 @@ def _environment() -> dict[str, str]:
     """Ours, without settings (they come resolved, in a file) and without any other Ray."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(ENVIRONMENT_PREFIX)}
     kept.pop("RAY_ADDRESS", None)
-    return {**kept, **RAY_ENVIRONMENT, **WORKER_ENVIRONMENT}
+    return {**kept, **_ray_environment(), **WORKER_ENVIRONMENT}
+
+
+def _ray_environment() -> dict[str, str]:
+    return {**RAY_ENVIRONMENT, "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 def _short_folder() -> str:
@@ -227,7 +233,8 @@ def run(  # noqa: PLR0913, PLR0917 - the options of the command
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    os.environ.update(RAY_ENVIRONMENT)
+    if os.environ.get("RAY_AUTH_TOKEN") is None:
+        os.environ.update(_ray_environment())
     ray.init(
         address="local",
         num_cpus=max(MIN_LOGICAL_CPUS, os.cpu_count() or 1),  # logical: our actors ask for tenths
@@ -251,4 +258,5 @@ def run(  # noqa: PLR0913, PLR0917 - the options of the command
 __all__ = ["LocalCluster", "down", "find", "up"]
 
 if __name__ == "__main__":
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # one line per poll is too many
     main(app)

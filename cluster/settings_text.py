@@ -24,7 +24,5 @@ def _fields(section: Section) -> Iterator[str]:
     for name, field in type(section).model_fields.items():
         for line in textwrap.wrap(field.description or "", 94):
             yield f"  # {line}"
-        value = yaml.safe_dump(
-            {name: values[name]}, default_flow_style=None, allow_unicode=True, width=94
-        )
-        yield textwrap.indent(value.rstrip(), "  ")
+        text = yaml.safe_dump(values[name], default_flow_style=True, width=88)
+        yield textwrap.indent(f"{name}: {text.removesuffix('...' + chr(10)).rstrip()}", "  ")

@@ -1,7 +1,7 @@
 """The point of Halflife, told over HTTP: a new taste takes the slate at once, and then fades.
 
 Pick a recently active user and a category that is foreign to them, post a dozen events there, and
-read the slate as of later and later moments. Nothing is computed here that the service does not say.
+read the slate as of later and later moments. What is shown is what the service says.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import ray
+import ray.data
 from ray.data import ActorPoolStrategy
 
 from pipelines.downloads import cache_folder
@@ -133,6 +134,7 @@ def _encode_on_ray(table: pa.Table, source: EncoderSource, cache: VectorCache) -
     blocks = [table.slice(i, BLOCK_TEXTS) for i in range(0, len(table), BLOCK_TEXTS)]
     cpus = int(ray.cluster_resources().get("CPU", 1))
     n_actors = max(1, min(cpus, -(-len(table) // TEXTS_PER_ACTOR)))
+    ray.data.DataContext.get_current().enable_progress_bars = False  # ours is below
     encoded = ray.data.from_arrow(blocks).map_batches(
         EncodeTexts,
         fn_constructor_args=(source,),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import time
@@ -112,6 +113,7 @@ def ray_session() -> Iterator[None]:
 
 @contextmanager
 def _connected() -> Iterator[None]:
+    logging.getLogger("ray.data").setLevel(logging.WARNING)  # our own bars say it
     if ray.is_initialized():
         yield
         return

@@ -98,9 +98,7 @@ class Manifest:
         return self.partition(partition).watermark
 
     def with_events(
-        self,
-        files: Mapping[int, Sequence[DataFile]],
-        watermarks: Mapping[int, int] | None = None,
+        self, files: Mapping[int, Sequence[DataFile]], watermarks: Mapping[int, int] | None = None
     ) -> Manifest:
         """This manifest with more files, and watermarks moved on (they never move back)."""
         marks = watermarks or {}

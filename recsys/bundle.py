@@ -165,7 +165,7 @@ def load_bundle(store: Store, tenant: str, bundle_id: str | None = None) -> Bund
         catalog=catalog_from_items(pq.read_table(pa.BufferReader(read["items.parquet"]))),
         vectors=load_tensors(read["vectors.safetensors"])["vectors"],
         projection=projection_from_bytes(read["projection.safetensors"]),
-        index=index_from_bytes(read["index.faiss"]),
+        index=index_from_bytes(read["index.safetensors"]),
         weights=RankingWeights.from_dict(manifest["ranking"]["weights"]),
         settings=settings,
     )
@@ -216,7 +216,7 @@ def _content(store: Store, tenant: str, draft: BundleDraft) -> dict[str, Any]:
         "items.parquet": sink.getvalue().to_pybytes(),
         "vectors.safetensors": save_tensors({"vectors": np.ascontiguousarray(draft.vectors)}),
         "projection.safetensors": draft.projection.to_bytes(),
-        "index.faiss": draft.index.to_bytes(),
+        "index.safetensors": draft.index.to_bytes(),
     }
     manifest: dict[str, Any] = {
         "format_version": FORMAT_VERSION,

@@ -62,7 +62,7 @@ class Ledger(Protocol):
             partitions: (T,) the partition of each id.
             ids: columns tenant, user_id, event_id, ts.
 
-        Returns: how many of them were not known yet.
+        Returns: how many were not known yet.
         """
 
     def trim(self, partition: int, upto_seq: int, keep_ids_after_ts: float) -> int:
@@ -241,8 +241,7 @@ class SqliteLedger:
     def _partition(self, partition: int) -> tuple[int, int]:
         query = "SELECT last_seq, trimmed_seq FROM partitions WHERE partition = ?"
         with self._lock, self._translated("cannot be read"):
-            found = self._db.execute(query, (partition,)).fetchone()
-        return found if found is not None else (0, 0)
+            return self._db.execute(query, (partition,)).fetchone() or (0, 0)
 
     def register_archived(self, partitions: Sequence[int], ids: pa.Table) -> int:
         """See ``Ledger.register_archived``."""

@@ -31,13 +31,15 @@ from recsys.interest.replay import ReplayQueries, replay_parts
 from recsys.interest.zero_shot import is_positive
 from recsys.ranking import Floats, RankingWeights, default_weights, with_settings
 from recsys.settings import Settings
+from recsys.trend import trend_features
 
 MIN_QUERIES = 50
 """Fewer queries than this choose nothing: the defaults stand."""
 
 _N_DRAWN = 512
-_MAX_CELLS = 50_000_000  # queries x items that are ranked to compare choices
+_MAX_CELLS = 100_000_000  # queries x items that are ranked to compare choices
 _SHRINK = 1e-3
+_MIN_SCALE = 0.01
 _K = 10
 
 
@@ -162,7 +164,11 @@ def _choices(tail: _Tail, defaults: RankingWeights) -> dict[str, RankingWeights]
     choices["interest only"] = taste
     choices["trend only"] = _fit(logit, np.arange(cuts[1], width))
     for j, half_life_s in enumerate(tail.settings.trend.half_lives_s):
-        choices[f"trend of {half_life_s / 86_400.0:g} days only"] = np.eye(width)[cuts[1] + j]
+        name = f"trend of {half_life_s / 86_400.0:g} days"
+        alone = np.eye(width)[cuts[1] + j]
+        choices[f"{name} only"] = alone
+        choices[f"interest + {name}"] = taste + alone
+        choices[f"interest x 2 + {name}"] = 2.0 * taste + alone
     return {**{name: weights(values) for name, values in choices.items()}, "default": defaults}
 
 
@@ -173,6 +179,7 @@ def _drawn(tail: _Tail) -> _Logit:
     past = scene.item[: np.searchsorted(scene.ts, tail.start)]
     popular = np.bincount(past, minlength=n_items) + 1.0
     chance = 0.5 / n_items + 0.5 * popular / popular.sum()
+    ladder = np.cumsum(chance) / chance.sum()
     widest = int(np.diff(new.queries.target_bounds).max())
     width = n_drawn + widest
     n_features = tail.parts.shape[1] + len(scene.trend_half_lives_s)
@@ -186,11 +193,12 @@ def _drawn(tail: _Tail) -> _Logit:
         allowed = scene.candidates(as_of)
         allowed[new.seen[new.seen_bounds[q] : new.seen_bounds[q + 1]]] = False
         allowed[target] = False
-        draw = tail.rng.choice(n_items, n_drawn, p=chance)
+        draw = np.searchsorted(ladder, tail.rng.random(n_drawn), side="right")
         rows = np.concatenate([target, draw])
         trend.advance_to(as_of)
         n = len(rows)
-        features[q, :n] = _features(tail.parts[q], scene.vectors[rows], trend.features()[rows])
+        trends = trend_features(trend.mass()[rows])
+        features[q, :n] = _features(tail.parts[q], scene.vectors[rows], trends)
         log_weight[q, :n] = -np.log(n_drawn * chance[rows])
         log_weight[q, :n][len(target) :][~allowed[draw]] = -np.inf
         log_weight[q, : len(target)] = 0.0
@@ -258,27 +266,30 @@ def _tail_ndcg(tail: _Tail, choices: dict[str, RankingWeights]) -> dict[str, flo
 
 
 def _fit_own(tail: _Tail, weights: RankingWeights) -> tuple[Floats, int]:
-    """Weights of the users' own habits, beside a given score, and the number of queries behind."""
+    """Weights of the users' own habits, beside a given score, and the number of queries behind.
+
+    The score gets a weight too; habits are told in its units, so that it can stand as it is.
+    """
     repeats = tail.repeats
     if len(repeats) < MIN_QUERIES or repeats.own is None:
         return np.zeros(0, np.float32), len(repeats)
-    scene = replace(tail.scene, weights=weights)
+    n_habits = repeats.own.shape[1]
     width = int(np.diff(repeats.seen_bounds).max())
-    n_half_lives = repeats.own.shape[1]
-    features = np.zeros((len(repeats), width, n_half_lives), np.float32)
+    features = np.zeros((len(repeats), width, n_habits + 1), np.float32)
     log_weight = np.full((len(repeats), width), -np.inf, np.float32)
     chosen = np.zeros((len(repeats), width), np.float32)
     taste = np.concatenate([weights.interest, weights.negative])
     u = np.einsum("f,qfd->qd", taste, tail.repeat_parts)
-    crowd = Crowd(scene, popular=False)
+    crowd = Crowd(replace(tail.scene, weights=weights), popular=False)
     for q in range(len(repeats)):
         run = slice(repeats.seen_bounds[q], repeats.seen_bounds[q + 1])
         rows, n = repeats.seen[run], len(repeats.seen[run])
         bounds = repeats.queries.target_bounds
         target = repeats.queries.target[bounds[q] : bounds[q + 1]]
         crowd.advance_to(float(repeats.queries.as_of[q]))
-        features[q, :n] = repeats.own[run]
-        log_weight[q, :n] = crowd.trend()[rows] + scene.vectors[rows] @ u[q]
+        features[q, :n, :n_habits] = repeats.own[run]
+        features[q, :n, n_habits] = crowd.trend()[rows] + tail.scene.vectors[rows] @ u[q]
+        log_weight[q, :n] = 0.0
         chosen[q, :n] = np.isin(rows, target) / len(target)
-    fitted = _fit(_Logit(features, log_weight, chosen), np.arange(n_half_lives))
-    return fitted.astype(np.float32), len(repeats)
+    fitted = _fit(_Logit(features, log_weight, chosen), np.arange(n_habits + 1))
+    return (fitted[:-1] / max(fitted[-1], _MIN_SCALE)).astype(np.float32), len(repeats)

@@ -18,7 +18,7 @@ from recsys.evaluation.baselines import POPULAR_WINDOWS_S, PopularReplay
 from recsys.evaluation.split import Queries
 from recsys.events import UNKNOWN_ITEM, EventArrays
 from recsys.ranking import Floats, RankingWeights, trend_part
-from recsys.trend import TrendReplay
+from recsys.trend import TrendReplay, trend_features
 
 Ints = npt.NDArray[np.int64]
 Times = npt.NDArray[np.float64]
@@ -124,16 +124,24 @@ class Crowd:
 
     def trend(self) -> Floats:
         """(N,) weighted trend now."""
-        return trend_part(self._trend.features(), self._scene.weights)
+        return _weighted(self._trend, self._scene.weights)
 
     def frozen_trend(self) -> Floats:
         """(N,) weighted trend now of the events before ``frozen_at``."""
         assert self._frozen is not None
-        return trend_part(self._frozen.features(), self._scene.weights)
+        return _weighted(self._frozen, self._scene.weights)
 
     def popular(self) -> dict[str, Floats]:
         """Name -> (N,) counts now."""
         return {name: part.counts for name, part in self._popular.items()}
+
+
+def _weighted(replay: TrendReplay, weights: RankingWeights) -> Floats:
+    """(N,) ``trend_part`` of the features now; logarithms only of the columns that weigh."""
+    mass = replay.mass()
+    used = np.flatnonzero(weights.trend > 0)
+    some = RankingWeights(weights.interest, weights.negative, weights.trend[used])
+    return trend_part(trend_features(np.asfortranarray(mass[:, used])), some)
 
 
 def scene_of(

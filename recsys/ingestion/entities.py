@@ -17,7 +17,7 @@ from recsys.ingestion.raw import RawBatch
 from recsys.ingestion.validate import Rules, Validated, check_tenant, read_text
 
 KEYS = {"items": "item_id", "users": "user_id"}
-_TIMES = ("available_from", "available_until", "created_at")
+TIMES = ("available_from", "available_until", "created_at")
 _LISTS = ("categories", "follows")
 
 
@@ -69,7 +69,7 @@ def merge_entities(old: pa.Table, new: pa.Table, key: str) -> pa.Table:
 def _column(
     columns: Mapping[str, pa.ChunkedArray], name: str, verdicts: Verdicts, rules: Rules
 ) -> pa.Array:
-    if name in _TIMES:
+    if name in TIMES:
         ts, bad, other = as_time(columns[name], rules.time_units.get(name))
         verdicts.mark(bad | other, f"wrong_type_{name}")
         return pc.cast(ts, pa.timestamp("us", tz="UTC"))
@@ -88,7 +88,7 @@ def _by_value(
     name: str,
 ) -> pa.Array:
     array = flat(column)
-    if array.type == to:
+    if array.type == to and not (pa.types.is_list(to) and array.values.null_count):
         return array
     if pa.types.is_binary(array.type):
         array, unreadable = as_text(array)

@@ -86,7 +86,9 @@ def first_rows(file: SourceFile) -> pa.Table:
     if file.format == "parquet":
         with _reading(file), _parquet(file) as parquet:
             return _with_constants(parquet.schema_arrow.empty_table(), file)
-    return pa.table({})
+    with _reading(file):
+        names = _csv_names(file) if file.format == "csv" else []
+    return _with_constants(pa.table({n: pa.array([], pa.binary()) for n in names}), file)
 
 
 def read_split(

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
 from pydantic import ValidationError
+from starlette.convertors import Convertor, register_url_convertor
 
 from recsys.errors import EventError
 from serving.api.body import read_json
@@ -40,6 +41,21 @@ AsOf = Annotated[
 ]
 UserId = Annotated[str, Path(description="The user's id, percent-encoded.")]
 ItemId = Annotated[str, Path(description="The item's id, percent-encoded.")]
+
+
+class _IdConvertor(Convertor[str]):
+    """Any text, slashes and line breaks included, so that a bad id is a 422 and no 404."""
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("id", _IdConvertor())
 
 router = APIRouter(responses=DOCUMENTED)
 
@@ -100,7 +116,7 @@ async def post_events(request: Request, gateway: Gate) -> EventsReply:
     return await gateway.post_events(body["events"])
 
 
-@router.get("/v1/users/{user_id:path}/recommendations")
+@router.get("/v1/users/{user_id:id}/recommendations")
 async def recommend(
     gateway: Gate,
     user_id: UserId,
@@ -126,13 +142,13 @@ async def recommend_session(request: Request, gateway: Gate) -> SlateReply:
     return await gateway.recommend_session(session)
 
 
-@router.get("/v1/users/{user_id:path}/profile")
+@router.get("/v1/users/{user_id:id}/profile")
 async def profile(gateway: Gate, user_id: UserId, as_of: AsOf = None) -> ProfileReply:
     """What is known of a user as of a moment, and how sure it still is."""
     return await gateway.profile(user_id, as_of)
 
 
-@router.get("/v1/items/{item_id:path}/similar")
+@router.get("/v1/items/{item_id:id}/similar")
 async def similar(gateway: Gate, item_id: ItemId, k: K = 10) -> SimilarReply:
     """Items whose text is like an item's."""
     return await gateway.similar(item_id, k)

@@ -1,7 +1,7 @@
 """The profile pool: profiles in memory, spread over named actors, durable by the ledger."""
 
 from serving.pool.client import Pool, PoolClient
-from serving.pool.ensure import end_pool, ensure_pool
+from serving.pool.ensure import end_pool, ensure_pool, start_pool
 from serving.pool.messages import AckBatch, ProfileView, ShardStatus, TrendUpdate
 from serving.pool.spec import PoolSpec
 
@@ -15,4 +15,5 @@ __all__ = [
     "TrendUpdate",
     "end_pool",
     "ensure_pool",
+    "start_pool",
 ]

@@ -40,12 +40,9 @@ def ensure_pool(spec: PoolSpec, timeout_s: float = START_TIMEOUT_S) -> PoolClien
     Raises:
         UnavailableError: if an actor cannot start in time, for example for want of CPUs.
     """
-    end_pool(spec, but_generation=spec.generation)
-    shard_map = rendezvous(spec.n_partitions, spec.shard_names)
-    _start(Directory, DIRECTORY, spec, (shard_map,), num_cpus=0.0)
-    _start(TrendBoard, TREND_BOARD, spec, (spec.shard_names,), num_cpus=0.0)
-    shards = [_start_shard(name, spec, shard_map) for name in spec.shard_names]
-    waiting = [shard.status.options(concurrency_group=CONTROL).remote() for shard in shards]
+    waiting = [
+        shard.status.options(concurrency_group=CONTROL).remote() for shard in start_pool(spec)
+    ]
     ready, missing = ray.wait(waiting, num_returns=len(waiting), timeout=timeout_s)
     if len(missing) > 0:
         raise UnavailableError(
@@ -60,6 +57,15 @@ def ensure_pool(spec: PoolSpec, timeout_s: float = START_TIMEOUT_S) -> PoolClien
             "a shard", "cannot start", "Its log under the Ray session says why"
         ) from error
     return PoolClient(spec)
+
+
+def start_pool(spec: PoolSpec) -> list[Any]:
+    """Make the actors of a pool, or adopt them; return the shards, which may still be loading."""
+    end_pool(spec, but_generation=spec.generation)
+    shard_map = rendezvous(spec.n_partitions, spec.shard_names)
+    _start(Directory, DIRECTORY, spec, (shard_map,), num_cpus=0.0)
+    _start(TrendBoard, TREND_BOARD, spec, (spec.shard_names,), num_cpus=0.0)
+    return [_start_shard(name, spec, shard_map) for name in spec.shard_names]
 
 
 def end_pool(spec: PoolSpec, but_generation: str | None = None, timeout_s: float = 20.0) -> int:
@@ -93,23 +99,21 @@ def _start_shard(name: str, spec: PoolSpec, shard_map: ShardMap) -> Any:
         spec,
         (spec, name, shard_map.partitions_of(name)),
         num_cpus=spec.settings.serving.shard_cpus,
-        concurrency_groups={READ: N_READERS, WRITE: N_WRITERS, CONTROL: 2},
         scheduling_strategy="SPREAD",
+        concurrency_groups={READ: N_READERS, WRITE: N_WRITERS, CONTROL: 2},
     )
 
 
 def _start(cls: type, role: str, spec: PoolSpec, args: tuple[Any, ...], **options: Any) -> Any:
+    # as a class option and not by .options(): Ray takes concurrency_groups only here
     return (
-        ray.remote(cls)
+        ray.remote(**options, max_restarts=-1, max_task_retries=0)(cls)
         .options(
             name=spec.actor_name(role),
             namespace=spec.namespace,
             lifetime="detached",
             get_if_exists=True,
-            max_restarts=-1,
-            max_task_retries=0,
             runtime_env={"env_vars": ACTOR_ENVIRONMENT},
-            **options,
         )
         .remote(*args)
     )

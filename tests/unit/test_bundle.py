@@ -112,7 +112,7 @@ def test_tenants_do_not_see_each_other(store: Store, draft: BundleDraft) -> None
 
 
 @pytest.mark.parametrize(
-    "name", ["items.parquet", "vectors.safetensors", "projection.safetensors", "index.faiss"]
+    "name", ["items.parquet", "vectors.safetensors", "projection.safetensors", "index.safetensors"]
 )
 def test_a_changed_file_is_a_checksum_error(store: Store, draft: BundleDraft, name: str) -> None:
     manifest = publish_bundle(store, "default", draft, created_at=NOW)

@@ -18,6 +18,7 @@ PUBLIC = {
     """,
     "serving.pool": """
         AckBatch Pool PoolClient PoolSpec ProfileView ShardStatus TrendUpdate end_pool ensure_pool
+        start_pool
     """,
 }
 

@@ -48,6 +48,30 @@ class TestGraphIndex(RetrieverContract):
 
 
 @pytest.mark.parametrize("settings", [EXACT, HNSW])
+def test_items_with_equal_vectors_are_all_found_in_the_order_of_their_rows(
+    rng: np.random.Generator, settings: RetrievalSettings
+) -> None:
+    vectors = unit_vectors(rng, 4)[[0, 1, 0, 2, 3, 0]]
+    index, score = build_index(vectors, settings).search(vectors[:1], 4)
+    assert index[0, :3].tolist() == [0, 2, 5]
+    np.testing.assert_allclose(score[0, :3], 1.0, rtol=1e-5)
+    assert score[0, 3] < 0.999
+
+
+def test_copies_do_not_cut_the_graph_into_islands(rng: np.random.Generator) -> None:
+    vectors = unit_vectors(rng, 60).repeat(100, axis=0)
+    queries = unit_vectors(rng, 20)
+    _, exact = build_index(vectors, EXACT).search(queries, 300)
+    _, found = build_index(vectors, HNSW).search(queries, 300)
+    np.testing.assert_allclose(found, exact, rtol=1e-5)
+
+
+def test_the_same_vectors_give_the_same_index(rng: np.random.Generator) -> None:
+    vectors = unit_vectors(rng, 500)
+    assert build_index(vectors, HNSW).to_bytes() == build_index(vectors, HNSW).to_bytes()
+
+
+@pytest.mark.parametrize("settings", [EXACT, HNSW])
 def test_an_empty_index_finds_nothing(settings: RetrievalSettings) -> None:
     found = build_index(np.zeros((4, 16), np.float32), settings)
     index, _ = found.search(np.ones((2, 16), np.float32), 3)

@@ -1,0 +1,197 @@
+"""The pool as real actors: found again, killed, recovered, replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ray
+from ray.util import list_named_actors
+
+from recsys.archive import create_store
+from recsys.errors import UnavailableError
+from recsys.ledger import open_ledger
+from recsys.schema import DEFAULT_TENANT, Event, partition_of
+from recsys.settings import load
+from recsys.store import Store
+from recsys.testing.fakes import tiny_bundle, tiny_items
+from serving.pool import PoolClient, PoolSpec, end_pool, ensure_pool
+from serving.pool.spec import TREND_BOARD
+from serving.trend_mirror import TrendMirror
+
+pytestmark = pytest.mark.ray
+
+N_PARTITIONS = 8
+TEXTS = {f"i{n}": f"word{n % 4} word{n % 7} word{n}" for n in range(20)}
+USERS = [f"u{n}" for n in range(12)]
+
+
+def new_spec(folder: Path) -> PoolSpec:
+    settings = load(
+        assignments=["encoder.n_dims=8", "serving.n_shards=2", "serving.snapshot_every_s=0.5"]
+    )
+    store = Store(str(folder / "store"))
+    create_store(store, N_PARTITIONS)
+    bundle = tiny_bundle(store, tiny_items(TEXTS), 0.0, settings)
+    ledger = f"sqlite:///{folder}/ledger.db"
+    return PoolSpec(store.uri, ledger, DEFAULT_TENANT, bundle.bundle_id, N_PARTITIONS, settings)
+
+
+@pytest.fixture(scope="module")
+def spec(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PoolSpec]:
+    spec = new_spec(tmp_path_factory.mktemp("pool"))
+    yield spec
+    end_pool(spec)
+
+
+@pytest.fixture
+def pool(spec: PoolSpec) -> PoolClient:
+    return ensure_pool(spec)
+
+
+def event(user: str, item: str = "i1", event_id: str | None = None) -> Event:
+    now = time.time()
+    name = f"{user}-{item}-{now}" if event_id is None else event_id
+    return Event(DEFAULT_TENANT, name, user, item, "click", now, 0, now)
+
+
+def later() -> float:
+    return time.time() + 60.0
+
+
+def pids(pool: PoolClient) -> dict[str, int]:
+    return {shard.name: shard.pid for shard in asyncio.run(pool.status())}
+
+
+def wait_until(fact: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not fact():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.05)
+
+
+def test_every_shard_answers_for_its_users(pool: PoolClient) -> None:
+    users = [f"every-{n}" for n in range(12)]
+    ack = asyncio.run(pool.append([event(user) for user in users]))
+    views = asyncio.run(pool.read(users, later(), ack.versions))
+    assert ack.n_accepted == 12
+    assert [view.user_id for view in views] == users
+    assert all(view.n_events == 1 and view.is_known for view in views)
+    statuses = asyncio.run(pool.status())
+    owned = [p for status in statuses for p in status.partitions]
+    assert sorted(owned) == list(range(N_PARTITIONS)) and len(statuses) == 2
+
+
+def test_a_second_call_finds_the_same_actors(pool: PoolClient, spec: PoolSpec) -> None:
+    before = pids(pool)
+    assert pids(ensure_pool(spec)) == before
+
+
+def test_no_acknowledged_event_is_lost_when_a_shard_is_killed(
+    pool: PoolClient, spec: PoolSpec
+) -> None:
+    victim = next(iter(pids(pool).values()))
+    acknowledged: dict[str, int] = dict.fromkeys(USERS, 0)
+
+    async def write_on() -> None:
+        for round_ in range(30):
+            if round_ == 10:
+                os.kill(victim, signal.SIGKILL)
+            batch = [event(user, f"i{round_ % 20}", f"{user}-{round_}") for user in USERS]
+            ack = await pool.append(batch)
+            assert ack.n_accepted + ack.n_duplicates == len(USERS)
+            for user in USERS:
+                acknowledged[user] += 1
+
+    asyncio.run(write_on())
+    assert victim not in pids(pool).values()
+    views = asyncio.run(pool.read(USERS, later(), {}))
+    assert {view.user_id: view.n_events for view in views} == acknowledged
+    ledger = open_ledger(spec.ledger_url)
+    for user in USERS:
+        tail = ledger.tail(partition_of(spec.tenant, user, N_PARTITIONS))
+        assert tail["user_id"].to_pylist().count(user) == acknowledged[user]
+
+
+def test_a_killed_shard_reads_as_before(pool: PoolClient, spec: PoolSpec) -> None:
+    asyncio.run(pool.append([event(user, f"i{n}") for n, user in enumerate(USERS)]))
+    as_of = later()
+    before = asyncio.run(pool.read(USERS, as_of, {}))
+    store = Store(spec.store_uri)
+    wait_until(lambda: len(store.paths(f"snapshots/{DEFAULT_TENANT}/{spec.bundle_id}")) > 0)
+    for pid in pids(pool).values():
+        os.kill(pid, signal.SIGKILL)
+    after = asyncio.run(pool.read(USERS, as_of, {view.partition: view.version for view in before}))
+    for old, new in zip(before, after, strict=True):
+        np.testing.assert_allclose(new.u, old.u, atol=1e-5)
+        assert (new.n_events, new.version) == (old.n_events, old.version)
+
+
+def test_everybody_s_events_reach_the_trend_also_over_a_killed_board(
+    pool: PoolClient, spec: PoolSpec
+) -> None:
+    mirror = TrendMirror(spec.settings.trend.half_lives_s, len(TEXTS))
+    row = sorted(TEXTS).index("i19")
+
+    def pulled() -> float:
+        try:
+            mirror.apply(asyncio.run(PoolClient(spec, timeout_s=1.0).pull_trend(mirror.version)))
+        except UnavailableError:
+            return -1.0
+        return float(mirror.mass(time.time())[row, -1])
+
+    wait_until(lambda: pulled() >= 0.0 and mirror.as_of is not None)
+    before = pulled()
+    posted = time.time()
+    asyncio.run(pool.append([event("trendy", "i19"), event("trendy2", "i19")]))
+    wait_until(lambda: pulled() > before + 1.9)
+    wait_until(lambda: pulled() >= 0.0 and (mirror.as_of or 0.0) > posted)
+    board = ray.get_actor(spec.actor_name(TREND_BOARD), namespace=spec.namespace)
+    ray.kill(board, no_restart=False)
+    asyncio.run(pool.append([event("trendy3", "i19")]))
+    wait_until(lambda: pulled() > before + 2.9)
+    assert pulled() == pytest.approx(before + 3.0, abs=1e-3)
+
+
+def test_a_read_that_asks_for_more_than_there_is_gives_up_in_time(pool: PoolClient) -> None:
+    partition = partition_of(DEFAULT_TENANT, "u0", N_PARTITIONS)
+    started = time.monotonic()
+    with pytest.raises(UnavailableError, match="min_version"):
+        asyncio.run(pool.read(["u0"], later(), {partition: 10**9}, timeout_s=0.5))
+    assert time.monotonic() - started < 5.0
+
+
+def test_a_pool_of_another_bundle_takes_the_place_of_the_old(
+    spec: PoolSpec, pool: PoolClient
+) -> None:
+    asyncio.run(pool.append([event("heir")]))
+    store = Store(spec.store_uri)
+    bundle = tiny_bundle(store, tiny_items({**TEXTS, "new": "word1"}), 0.0, spec.settings)
+    successor = dataclasses.replace(spec, bundle_id=bundle.bundle_id)
+    assert successor.namespace == spec.namespace
+    (view,) = asyncio.run(ensure_pool(successor).read(["heir"], later(), {}))
+    assert view.n_events == 1, "folded anew from the record"
+    names = {a["name"] for a in list_named_actors(True) if a["namespace"] == spec.namespace}
+    assert all(name.endswith(successor.generation) for name in names) and len(names) == 4
+    with pytest.raises(UnavailableError):
+        asyncio.run(PoolClient(spec, timeout_s=0.5).read(["heir"], later(), {}))
+
+
+def test_pools_side_by_side_know_nothing_of_each_other(spec: PoolSpec, tmp_path: Path) -> None:
+    other = new_spec(tmp_path)
+    try:
+        asyncio.run(ensure_pool(spec).append([event("both")]))
+        (view,) = asyncio.run(ensure_pool(other).read(["both"], later(), {}))
+        assert not view.is_known
+        assert end_pool(other) == 4
+        (view,) = asyncio.run(ensure_pool(spec).read(["both"], later(), {}))
+        assert view.is_known
+    finally:
+        end_pool(other)
