@@ -42,8 +42,10 @@ def deploy(job: Job, host: str, port: int) -> str:
 
 
 def withdraw(job: Job) -> None:
-    """Take the application, Serve and the pool away; the Ray stays."""
-    serve.shutdown()
+    """Take the application and the pool away, and Serve if nothing else is on it."""
+    serve.delete(APPLICATION)
+    if len(serve.status().applications) == 0:
+        serve.shutdown()
     end_pool(pool_spec(app_args(job)))
 
 

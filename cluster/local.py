@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 import uuid
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,6 +58,9 @@ RAY_ENVIRONMENT = {
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
+_here: dict[tuple[str, str], LocalCluster] = {}
+"""Services on the Ray of this very process, by store and tenant."""
+
 PortOption = Annotated[
     int | None, typer.Option("--port", help="Port of the service; 0 = any free one.")
 ]
@@ -82,9 +85,9 @@ def up(job: Job, port: int | None = None, timeout_s: float = START_TIMEOUT_S) ->
     with registry.alone(job):
         running = find(job)
         if running is not None and is_healthy(running.url):
-            return LocalCluster(**{**asdict(running), "was_up": True})
+            return replace(running, was_up=True)
         if running is not None:
-            _end(job, running)
+            _take_down(job, running)
         host = job.settings.serving.host
         port = job.settings.serving.port if port is None else port
         port = processes.free_port(host) if port == 0 else port
@@ -92,21 +95,23 @@ def up(job: Job, port: int | None = None, timeout_s: float = START_TIMEOUT_S) ->
         if ray.is_initialized():
             url = deploy(job, host, port)
             wait_until_healthy(url, timeout_s)
-            return LocalCluster(url, job.store.uri, job.tenant, "", os.getpid(), "")
+            here = LocalCluster(url, job.store.uri, job.tenant, "", os.getpid(), "")
+            _here[_key(job)] = here
+            return here
         return _start(job, port, timeout_s)
 
 
 def down(job: Job) -> int:
     """End what ``up`` started for this store and tenant; return the number of processes ended."""
     with registry.alone(job):
-        if ray.is_initialized():
-            withdraw(job)
-        running = registry.read(job)
-        return 0 if running is None else _end(job, running)
+        running = _here.get(_key(job)) or registry.read(job)
+        return 0 if running is None else _take_down(job, running)
 
 
 def find(job: Job) -> LocalCluster | None:
     """The service of a store and tenant, if its process is alive."""
+    if _key(job) in _here:
+        return _here[_key(job)]
     state = registry.read(job)
     if state is None or not processes.is_alive(state.pid, state.id):
         return None
@@ -144,6 +149,18 @@ def _wait(started: LocalCluster, timeout_s: float) -> None:
                 f"service of {started.store}", problem, f"Its last words:\n{text[-2_000:]}"
             )
         time.sleep(0.25)
+
+
+def _key(job: Job) -> tuple[str, str]:
+    return job.store.uri, job.tenant
+
+
+def _take_down(job: Job, running: LocalCluster) -> int:
+    if _here.pop(_key(job), None) is None:
+        return _end(job, running)
+    if ray.is_initialized():
+        withdraw(job)
+    return 0
 
 
 def _end(job: Job, running: LocalCluster) -> int:

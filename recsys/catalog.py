@@ -52,10 +52,7 @@ class Catalog:
     def has_text(self) -> npt.NDArray[np.bool_]:
         """(N,) whether an item says anything that can be encoded."""
         columns = zip(self.titles, self.texts, self.categories, strict=True)
-        said = [
-            bool(title or text or categories)
-            for title, text, categories in columns
-        ]
+        said = [bool(title or text or categories) for title, text, categories in columns]
         return np.array(said, dtype=np.bool_)
 
     def item_text(self, row: int) -> str:

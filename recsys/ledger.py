@@ -121,10 +121,7 @@ _MIGRATIONS = (
 )
 assert len(_MIGRATIONS) == FORMAT_VERSION
 
-_COLUMNS = ["tenant", "event_id", "user_id", "item_id", "kind", "ts", "seq", "ingested_at", "value"]
-_COLUMNS += ["text", "session_id", "request_id", "rank", "source"]
-assert EVENTS.names == _COLUMNS
-
+_COLUMNS = EVENTS.names  # also the order of an ``Event``
 _INSERT = f"""INSERT INTO events (partition, {", ".join(_COLUMNS)})
     VALUES ({", ".join("?" * (1 + len(_COLUMNS)))})"""  # noqa: S608 - names are ours
 _TAIL = f"""SELECT {", ".join(_COLUMNS)} FROM events

@@ -102,6 +102,8 @@ def resolve(mapping: Mapping[str, str], table: str, found: Sequence[str], source
     for name, column in columns.items():
         if column not in found:
             raise _absent(f"column {column!r} of {source}, mapped to {name}", column, found)
+        if list(found).count(column) > 1:
+            raise ConfigError(f"column {column!r} of {source}", "stands there twice", "Rename one")
     for name in REQUIRED[table]:
         if name not in columns and name not in constants:
             option = name if table == "events" else prefix + name

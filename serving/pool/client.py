@@ -120,7 +120,7 @@ class PoolClient:
             ]
             if len(missing) > 0:
                 late = UnavailableError("profile", "has not caught up with min_version yet")
-                await self._pause(deadline, late)
+                await self._pause(deadline, late, is_lost=False)
         return [views[user_id] for user_id in user_ids]
 
     async def pull_trend(self, version: int) -> TrendUpdate:
@@ -190,12 +190,13 @@ class PoolClient:
                 await self._pause(deadline, error)
         return self._map
 
-    async def _pause(self, deadline: float, error: UnavailableError) -> None:
-        """Wait before a retry, or give up at the deadline; forget what may be stale."""
+    async def _pause(self, deadline: float, error: UnavailableError, is_lost: bool = True) -> None:
+        """Wait before a retry, or give up at the deadline; where an actor is lost, look anew."""
         if time.monotonic() + RETRY_EVERY_S >= deadline:
             raise error
-        self._map = None
-        self._handles.clear()
+        if is_lost:
+            self._map = None
+            self._handles.clear()
         await asyncio.sleep(RETRY_EVERY_S)
 
     async def _call(

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from moto.server import ThreadedMotoServer
 
-from pipelines import ingest
+from pipelines import ingest, ingest_events
 from pipelines.job import Job
 from recsys.archive import Archive
 from recsys.errors import DataError
@@ -74,3 +78,42 @@ def test_an_error_of_a_task_arrives_as_itself(job: Job, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"9000 of 18000 events: are bad .*malformed_row 9000"):
         ingest.run(job, [str(path)])
     assert Archive(job.store).manifest() is None
+
+
+def _serially(title: str, work: Any, shared: Any, tasks: list[Any]) -> Iterator[Any]:
+    """In this process: the cluster's workers do not know the stand-in's address."""
+    return ((number, work(shared, task)) for number, task in enumerate(tasks))
+
+
+def test_logs_and_store_may_lie_on_an_object_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    variables = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "127.0.0.1",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(ingest_events, "spread", _serially)
+    boto3.client("s3").create_bucket(Bucket="logs")
+    write_log(tmp_path / "log")
+    for path in (tmp_path / "log").glob("*/*"):
+        name = f"raw/{path.relative_to(tmp_path / 'log')}"
+        boto3.client("s3").put_object(Bucket="logs", Key=name, Body=path.read_bytes())
+    settings = Settings(data=DataSettings(n_partitions=4))
+    job = Job(Store("s3://logs/store"), f"sqlite:///{tmp_path}/ledger.db", settings)
+    for n_new in (N - N // 100, 0):
+        report = ingest.run(job, ["s3://logs/raw"], mapping={"user_id": "household"})
+        assert (report["n_events_new"], report["events"]["files"]) == (n_new, 6)
+    assert report["events"]["ignored_columns"] == ["day"]
+    assert job.store.paths("scratch") == []
+    server.stop()

@@ -33,10 +33,9 @@ TEXTS = {f"i{n}": f"word{n % 4} word{n % 7} word{n}" for n in range(20)}
 USERS = [f"u{n}" for n in range(12)]
 
 
-def new_spec(folder: Path) -> PoolSpec:
-    settings = load(
-        assignments=["encoder.n_dims=8", "serving.n_shards=2", "serving.snapshot_every_s=0.5"]
-    )
+def new_spec(folder: Path, n_shards: int) -> PoolSpec:
+    chosen = ("encoder.n_dims=8", f"serving.n_shards={n_shards}", "serving.snapshot_every_s=0.5")
+    settings = load(assignments=chosen)
     store = Store(str(folder / "store"))
     create_store(store, N_PARTITIONS)
     bundle = tiny_bundle(store, tiny_items(TEXTS), 0.0, settings)
@@ -46,7 +45,7 @@ def new_spec(folder: Path) -> PoolSpec:
 
 @pytest.fixture(scope="module")
 def spec(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PoolSpec]:
-    spec = new_spec(tmp_path_factory.mktemp("pool"))
+    spec = new_spec(tmp_path_factory.mktemp("pool"), n_shards=2)
     yield spec
     end_pool(spec)
 
@@ -168,6 +167,19 @@ def test_a_read_that_asks_for_more_than_there_is_gives_up_in_time(pool: PoolClie
     assert time.monotonic() - started < 5.0
 
 
+def test_pools_side_by_side_know_nothing_of_each_other(spec: PoolSpec, tmp_path: Path) -> None:
+    other = new_spec(tmp_path, n_shards=1)
+    try:
+        asyncio.run(ensure_pool(spec).append([event("both")]))
+        (view,) = asyncio.run(ensure_pool(other).read(["both"], later(), {}))
+        assert not view.is_known
+        assert end_pool(other) == 3
+        (view,) = asyncio.run(ensure_pool(spec).read(["both"], later(), {}))
+        assert view.is_known
+    finally:
+        end_pool(other)
+
+
 def test_a_pool_of_another_bundle_takes_the_place_of_the_old(
     spec: PoolSpec, pool: PoolClient
 ) -> None:
@@ -182,16 +194,3 @@ def test_a_pool_of_another_bundle_takes_the_place_of_the_old(
     assert all(name.endswith(successor.generation) for name in names) and len(names) == 4
     with pytest.raises(UnavailableError):
         asyncio.run(PoolClient(spec, timeout_s=0.5).read(["heir"], later(), {}))
-
-
-def test_pools_side_by_side_know_nothing_of_each_other(spec: PoolSpec, tmp_path: Path) -> None:
-    other = new_spec(tmp_path)
-    try:
-        asyncio.run(ensure_pool(spec).append([event("both")]))
-        (view,) = asyncio.run(ensure_pool(other).read(["both"], later(), {}))
-        assert not view.is_known
-        assert end_pool(other) == 4
-        (view,) = asyncio.run(ensure_pool(spec).read(["both"], later(), {}))
-        assert view.is_known
-    finally:
-        end_pool(other)

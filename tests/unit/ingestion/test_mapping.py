@@ -45,3 +45,8 @@ def test_a_mapping_of_an_unknown_column_is_refused(name: str) -> None:
 def test_a_malformed_option_is_refused(option: str) -> None:
     with pytest.raises(ConfigError, match="column=source_column"):
         parse_mapping([option])
+
+
+def test_a_column_that_stands_twice_is_refused() -> None:
+    with pytest.raises(ConfigError, match="twice"):
+        resolve({}, "items", ["item_id", "title", "title"], "x")

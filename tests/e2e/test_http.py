@@ -1,0 +1,205 @@
+"""The whole service over HTTP on a tiny bundle: Serve, gateway, pool, ledger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+
+from cluster import local
+from pipelines.job import Job
+from recsys.archive import create_store
+from recsys.errors import ConfigError
+from recsys.settings import load
+from recsys.store import Store
+from recsys.testing.fakes import tiny_bundle, tiny_items
+
+pytestmark = pytest.mark.ray
+
+TEXTS = {
+    **{f"space-{n}": f"rockets stars orbit planets moon{n}" for n in range(15)},
+    **{f"food-{n}": f"garlic pasta bread sauce dish{n}" for n in range(15)},
+    "mute": None,
+}
+
+
+@pytest.fixture(scope="module")
+def job(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    folder = tmp_path_factory.mktemp("http")
+    settings = load(assignments=["encoder.n_dims=8", "serving.n_shards=2", "data.n_partitions=8"])
+    store = Store(str(folder / "store"))
+    create_store(store, 8)
+    tiny_bundle(store, tiny_items(TEXTS), time.time(), settings)
+    return Job(store, f"sqlite:///{folder}/ledger.db", settings)
+
+
+@pytest.fixture(scope="module")
+def url(job: Job) -> Iterator[str]:
+    yield local.up(job, port=0).url
+    local.down(job)
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=url, timeout=30.0) as client:
+        yield client
+
+
+def click(user: str, item: str, **more: Any) -> dict[str, Any]:
+    return {"user_id": user, "item_id": item, "kind": "click", **more}
+
+
+def slate(client: httpx.Client, user: str, **query: Any) -> dict[str, Any]:
+    reply = client.get(f"/v1/users/{quote(user, safe='')}/recommendations", params=query)
+    assert reply.status_code == 200, reply.text
+    found: dict[str, Any] = reply.json()
+    return found
+
+
+def strongest_interest(found: dict[str, Any]) -> float:
+    return max(item["parts"]["interest"] for item in found["items"])
+
+
+def test_it_is_healthy(client: httpx.Client) -> None:
+    found = client.get("/healthz")
+    assert found.status_code == 200
+    assert found.json()["status"] == "ok" and len(found.json()["shards"]) == 2
+
+
+def test_an_event_is_in_the_next_slate(client: httpx.Client) -> None:
+    for n in range(10):
+        user = f"next-{n}"
+        reply = client.post("/v1/events", json=click(user, f"space-{n}"))
+        assert reply.status_code == 202
+        found = slate(client, user, k=5)
+        items = [item["item_id"] for item in found["items"]]
+        assert not found["cold_start"] and not found["degraded"]
+        assert all(item.startswith("space-") for item in items) and f"space-{n}" not in items
+        assert found["profile_version"] == reply.json()["version"]
+
+
+def test_another_taste_takes_the_slate_and_fades(client: httpx.Client) -> None:
+    old = time.time() - 3 * 86_400.0
+    events = [click("turn", f"space-{n}", kind="like", ts=old) for n in range(8)]
+    client.post("/v1/events", json={"events": events}).raise_for_status()
+    before = slate(client, "turn", k=3)
+    events = [click("turn", f"food-{n}") for n in range(8)]
+    client.post("/v1/events", json={"events": events}).raise_for_status()
+    after = slate(client, "turn", k=3)
+    assert {i["item_id"].split("-")[0] for i in before["items"]} == {"space"}
+    assert {i["item_id"].split("-")[0] for i in after["items"]} >= {"food"}
+    later = slate(client, "turn", k=3, as_of=time.time() + 30 * 86_400.0)
+    assert strongest_interest(later) < strongest_interest(after)
+
+
+def test_events_at_once_from_many_clients_all_count(client: httpx.Client) -> None:
+    def post(n: int) -> int:
+        reply = client.post("/v1/events", json=click("busy", f"food-{n % 15}", event_id=f"b{n}"))
+        return int(reply.json()["accepted"])
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(post, range(40))) == 40
+        assert sum(threads.map(post, range(40))) == 0
+    assert client.get("/v1/users/busy/profile").json()["n_events"] == 40
+
+
+def test_every_other_route_answers(client: httpx.Client) -> None:
+    client.post("/v1/events", json=click("routes", "food-1")).raise_for_status()
+    profile = client.get("/v1/users/routes/profile").json()
+    assert profile["interests"][0]["label"] == "garlic"
+    similar = client.get("/v1/items/food-1/similar", params={"k": 3}).json()
+    assert len(similar["items"]) == 3
+    session = client.post("/v1/recommendations", json={"items": ["food-1"], "k": 3}).json()
+    assert all(item["item_id"].startswith("food-") for item in session["items"])
+    words = client.post("/v1/recommendations", json={"text": "garlic"})
+    assert words.status_code == 422 and "encoder" in words.json()["detail"]
+    deadline = time.monotonic() + 10.0
+    while not client.get("/v1/trending").json()["items"]:
+        assert time.monotonic() < deadline, "the trend does not reach the gateway"
+        time.sleep(0.05)
+
+
+def test_strangers_get_200_and_strange_items_404(client: httpx.Client) -> None:
+    found = slate(client, "stranger", k=4)
+    assert found["cold_start"] and len(found["items"]) == 4
+    assert client.get("/v1/items/strange/similar").status_code == 404
+
+
+def test_as_of_before_the_last_event_is_refused(client: httpx.Client) -> None:
+    client.post("/v1/events", json=click("past", "food-1")).raise_for_status()
+    for route in ("recommendations", "profile"):
+        reply = client.get(f"/v1/users/past/{route}", params={"as_of": time.time() - 3_600.0})
+        assert reply.status_code == 422 and "last event" in reply.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"user_id": ', 400),
+        (b"\x00\xff", 400),
+        (b"[1, 2]", 422),
+        (b'{"events": []}', 422),
+        (b'{"user_id": "u", "item_id": "i", "kind": "stare"}', 422),
+        (b'{"text": "' + b"x" * (3 << 20) + b'"}', 413),
+    ],
+)
+def test_bad_bodies_are_problems(client: httpx.Client, body: bytes, status: int) -> None:
+    reply = client.post("/v1/events", content=body)
+    assert reply.status_code == status
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert set(reply.json()) == {"type", "title", "status", "detail"}
+
+
+def test_a_body_without_a_length_is_counted_too(client: httpx.Client) -> None:
+    reply = client.post("/v1/events", content=(b" " * 65_536 for _ in range(40)))
+    assert reply.status_code == 413
+
+
+@pytest.mark.parametrize("k", [0, 10_000])
+def test_k_has_its_limits(client: httpx.Client, k: int) -> None:
+    assert client.get("/v1/users/u/recommendations", params={"k": k}).status_code == 422
+
+
+@pytest.mark.parametrize("user", ["a\x00b", "a\x1bb", "x" * 10_000])
+def test_unsound_ids_are_refused(client: httpx.Client, user: str) -> None:
+    assert client.get(f"/v1/users/{quote(user, safe='')}/recommendations").status_code == 422
+    assert client.post("/v1/events", json=click(user, "food-1")).status_code == 422
+
+
+def test_a_port_in_use_is_named(url: str, job: Job) -> None:
+    with pytest.raises(ConfigError, match="cannot be used"):
+        local.up(job, port=int(url.rsplit(":", 1)[1]))
+
+
+def fuzz(operation: Any) -> None:
+    documented = {int(code) for code in operation.responses.status_codes}
+
+    @hypothesis_settings(
+        max_examples=12,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy())
+    def answers(case: Any) -> None:
+        reply = case.call()
+        assert reply.status_code in documented, (reply.status_code, reply.text)
+
+    answers()
+
+
+def test_whatever_is_sent_the_answer_is_as_documented(url: str) -> None:
+    schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
+    operations = [found.ok() for found in schema.get_all_operations()]
+    assert len(operations) == 7
+    for operation in operations:
+        fuzz(operation)

@@ -1,0 +1,93 @@
+"""Two stores side by side on one machine, by the commands that people type."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from cluster import local, processes
+from pipelines.job import Job
+from recsys.archive import create_store
+from recsys.errors import UnavailableError
+from recsys.settings import load
+from recsys.store import Store
+from recsys.testing.fakes import tiny_bundle, tiny_items
+
+pytestmark = pytest.mark.ray
+
+TEXTS = {f"i{n}": f"word{n % 3} word{n}" for n in range(12)}
+
+
+@pytest.fixture
+def stores(tmp_path: Path) -> Iterator[list[str]]:
+    made = []
+    for name in ("left", "right"):
+        store = Store(str(tmp_path / name))
+        create_store(store, 4)
+        settings = load(assignments=["encoder.n_dims=8"])
+        tiny_bundle(store, tiny_items(TEXTS), time.time(), settings)
+        made.append(store.uri)
+    yield made
+    for uri in made:
+        command("down", uri).wait()
+
+
+def command(name: str, store: str, *options: str) -> subprocess.Popen[str]:
+    words = [sys.executable, "-m", "cluster.local", name, "--store", store, *options]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    return subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def answer(process: subprocess.Popen[str], status: int = 0) -> dict[str, Any]:
+    stdout, stderr = process.communicate(timeout=280)
+    assert process.returncode == status, stderr
+    found: dict[str, Any] = json.loads(stdout.splitlines()[-1])
+    return found
+
+
+def test_two_stores_come_up_side_by_side_and_go_down_one_by_one(stores: list[str]) -> None:
+    one_shard = ("--set", "serving.n_shards=1", "--port", "0")
+    starting = [command("up", store, *one_shard) for store in stores]
+    left, right = (answer(process) for process in starting)
+    assert left["health"]["status"] == right["health"]["status"] == "ok"
+    assert len({left["url"], right["url"]}) == 2 and not left["was_up"]
+
+    again = answer(command("up", stores[0], *one_shard))
+    assert again["was_up"] and again["pid"] == left["pid"] and again["url"] == left["url"]
+    assert answer(command("status", stores[0]))["state"] == "up"
+
+    taken = command("up", str(Path(stores[0]).parent / "third"), "--port", right["url"][-5:])
+    _, stderr = taken.communicate(timeout=60)
+    assert taken.returncode == 2 and "cannot be used" in stderr
+
+    event = {"user_id": "u", "item_id": "i1", "kind": "click"}
+    assert httpx.post(f"{left['url']}/v1/events", json=event).status_code == 202
+    assert httpx.get(f"{right['url']}/healthz").json()["n_users"] == 0
+
+    assert answer(command("down", stores[0]))["n_processes_ended"] > 5
+    assert processes.tagged(left["id"]) == [] and not Path(left["folder"]).exists()
+    assert httpx.get(f"{right['url']}/healthz").status_code == 200
+    assert answer(command("status", stores[0]), status=1)["state"] == "down"
+    assert answer(command("down", stores[1]))["n_processes_ended"] > 5
+    assert processes.tagged(right["id"]) == []
+
+
+def test_what_cannot_start_says_why_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    job = Job(Store(str(tmp_path)), f"sqlite:///{tmp_path}/ledger.db", load())
+    with pytest.raises(UnavailableError, match=r"pipelines\.embed"):
+        local.up(job, port=0)
+    assert local.find(job) is None
