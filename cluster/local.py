@@ -27,7 +27,7 @@ import ray
 import typer
 
 from cluster import processes, registry
-from cluster.deploy import deploy, is_healthy, wait_until_healthy, withdraw
+from cluster.deploy import app_args, deploy, is_healthy, wait_until_healthy, withdraw
 from cluster.registry import LocalCluster
 from cluster.settings_text import settings_yaml
 from pipelines.job import (
@@ -43,7 +43,9 @@ from pipelines.job import (
     open_job,
 )
 from recsys.errors import UnavailableError
+from recsys.ledger import open_ledger
 from recsys.settings import ENVIRONMENT_PREFIX, load
+from serving.app import pool_spec
 
 START_TIMEOUT_S = 240.0
 STOP_GRACE_S = 30.0
@@ -78,7 +80,7 @@ def up(job: Job, port: int | None = None, timeout_s: float = START_TIMEOUT_S) ->
         timeout_s: seconds in which it must be healthy.
 
     Raises:
-        ConfigError: if the port is in use.
+        ConfigError: if the port is in use, or the ledger's URL is of no known kind.
         NotFoundError: if nothing was ingested, or no bundle is published.
         UnavailableError: if it does not become healthy in time.
     """
@@ -92,6 +94,8 @@ def up(job: Job, port: int | None = None, timeout_s: float = START_TIMEOUT_S) ->
         port = job.settings.serving.port if port is None else port
         port = processes.free_port(host) if port == 0 else port
         processes.check_port(host, port)
+        pool_spec(app_args(job))  # fails at once where something is missing
+        open_ledger(job.ledger_url).close()
         if ray.is_initialized():
             url = deploy(job, host, port)
             wait_until_healthy(url, timeout_s)

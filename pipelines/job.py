@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import ray
+import ray.data
 import typer
+from ray._private.log import PlainRayHandler
 from ray.exceptions import RayTaskError
 from rich.console import Console
 from rich.markup import escape
@@ -113,7 +115,9 @@ def ray_session() -> Iterator[None]:
 
 @contextmanager
 def _connected() -> Iterator[None]:
-    logging.getLogger("ray.data").setLevel(logging.WARNING)  # our own bars say it
+    for handler in logging.getLogger("ray.data").handlers:
+        if isinstance(handler, PlainRayHandler):
+            handler.setLevel(logging.ERROR)  # our own bars say the rest; its log file has it all
     if ray.is_initialized():
         yield
         return

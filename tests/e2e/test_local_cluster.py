@@ -17,7 +17,7 @@ import pytest
 from cluster import local, processes
 from pipelines.job import Job
 from recsys.archive import create_store
-from recsys.errors import UnavailableError
+from recsys.errors import ConfigError, NotFoundError, UnavailableError
 from recsys.settings import load
 from recsys.store import Store
 from recsys.testing.fakes import tiny_bundle, tiny_items
@@ -83,11 +83,24 @@ def test_two_stores_come_up_side_by_side_and_go_down_one_by_one(stores: list[str
     assert processes.tagged(right["id"]) == []
 
 
-def test_what_cannot_start_says_why_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ray.is_initialized", lambda: False)
+def test_a_store_without_a_bundle_is_refused_at_once(tmp_path: Path) -> None:
     job = Job(Store(str(tmp_path)), f"sqlite:///{tmp_path}/ledger.db", load())
-    with pytest.raises(UnavailableError, match=r"pipelines\.embed"):
+    with pytest.raises(NotFoundError, match=r"pipelines\.embed"):
         local.up(job, port=0)
     assert local.find(job) is None
+
+
+def test_what_ends_while_it_starts_says_why_and_leaves_nothing(
+    stores: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    job = Job(Store(stores[0]), f"sqlite:///{stores[0]}/ledger.db", load())
+    monkeypatch.setattr(local, "_environment", lambda: {**os.environ, "RECSYS__SERVING__X": "1"})
+    with pytest.raises(UnavailableError, match=r"(?s)ended while it started.*serving\.x"):
+        local.up(job, port=0)
+    assert local.find(job) is None
+
+
+def test_a_ledger_of_no_known_kind_is_refused_at_once(stores: list[str]) -> None:
+    with pytest.raises(ConfigError, match="mysql"):
+        local.up(Job(Store(stores[0]), "mysql://nowhere", load()), port=0)

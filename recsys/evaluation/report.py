@@ -1,0 +1,316 @@
+"""The report: one HTML file that needs nothing beside it, drawn from the figures of a run."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from recsys.evaluation.protocol import OURS
+from recsys.settings import DAY_S
+
+Figure = dict[str, Any]
+
+_INK, _QUIET, _ACCENT = "#1f2933", "#9aa5b1", "#0f766e"
+_COLOURS = ("#0f766e", "#d97706", "#4f46e5", "#be123c", "#0284c7", "#65a30d", "#7c3aed", "#475569")
+_STRATA_SHOWN = 4
+
+
+def render(report: Mapping[str, Any], plotly_js: str) -> str:
+    """The report as HTML.
+
+    Args:
+        report: what ``pipelines.evaluate`` returns, with ``lives``.
+        plotly_js: the source of plotly.js, put inside.
+    """
+    sections = [_headline(report), _new(report), _repeats(report), _strata(report)]
+    sections += [_weights(report), _lives(report), _details(report)]
+    figures: list[Figure] = []
+    body = "".join(_section(title, parts, figures) for title, parts in sections if parts)
+    return _PAGE.format(
+        style=_STYLE,
+        plotly=plotly_js,
+        body=body,
+        figures=json.dumps(figures).replace("</", "<\\/"),
+    )
+
+
+def _headline(report: Mapping[str, Any]) -> tuple[str, list[str | Figure]]:
+    k = report["k"]
+    best = report["popular_best"]
+    lead = report["new"]["comparisons"][best]
+    split = report["split"]
+    cards = [
+        (f"NDCG@{k}, Halflife", _number(report[f"ndcg{k}"])),
+        (f"NDCG@{k}, {best}", _number(report[f"popular_best_ndcg{k}"])),
+        ("difference (95% interval)", _spread(lead)),
+        ("queries", f"{report['new']['n_queries']:,} of {report['new']['n_users']:,} users"),
+    ]
+    tiles = "".join(
+        f"<div class='card'><b>{html.escape(value)}</b><span>{html.escape(name)}</span></div>"
+        for name, value in cards
+    )
+    start = "" if split.get("start") is None else f" at {_date(split['start'])}"
+    line = f"Split {html.escape(split['name'])}{start}; bundle {html.escape(report['bundle_id'])}."
+    return "", [f"<p class='lead'>{line}</p><div class='cards'>{tiles}</div>"]
+
+
+def _new(report: Mapping[str, Any]) -> tuple[str, list[str | Figure]]:
+    found = report["new"]
+    k = found["k"]
+    note = (
+        "<p>Candidates are all items that could be had at the moment of the query, less those that "
+        "the user had touched. Bars show 95% intervals, bootstrapped over users.</p>"
+    )
+    return "Items new to the user", [
+        note,
+        _bars(found["systems"], f"NDCG@{k}"),
+        _table(found["systems"], k, found["comparisons"]),
+        _slate_table(report.get("slates", {})),
+    ]
+
+
+def _repeats(report: Mapping[str, Any]) -> tuple[str, list[str | Figure]]:
+    found = report.get("repeats")
+    if not found:
+        return "Repeats", []
+    note = "<p>Right answers that the user had touched before, ranked among all touched items.</p>"
+    return "Repeats", [
+        note,
+        _bars(found["systems"], f"NDCG@{found['k']}"),
+        _table(found["systems"], found["k"], found["comparisons"]),
+    ]
+
+
+def _strata(report: Mapping[str, Any]) -> tuple[str, list[str | Figure]]:
+    parts: list[str | Figure] = []
+    titles = {"activity": "by events in the user's history", "popularity": "by item popularity"}
+    for name, title in titles.items():
+        rows = report["strata"][name]
+        best = sorted(report["new"]["systems"], key=lambda s: -_ndcg(report["new"]["systems"], s))
+        shown = [OURS, *(system for system in best if system != OURS)][:_STRATA_SHOWN]
+        traces = [
+            {
+                "type": "bar",
+                "name": system,
+                "x": [f"{row['label']}<br>n={row['n_queries']:,}" for row in rows],
+                "y": [row["systems"][system]["mean"] for row in rows],
+                "error_y": _errors([row["systems"][system] for row in rows]),
+                "marker": {"color": _COLOURS[i]},
+            }
+            for i, system in enumerate(shown)
+        ]
+        title = f"NDCG@{report['k']} {title}"
+        parts.append(_figure(traces, title, {"barmode": "group"}))
+    return "Strata", parts
+
+
+def _weights(report: Mapping[str, Any]) -> tuple[str, list[str | Figure]]:
+    weights, lives = report["weights"], report["half_lives_s"]
+    traces = [
+        {
+            "type": "bar",
+            "name": name,
+            "x": [_span(s) for s in lives[name]],
+            "y": weights[name],
+            "marker": {"color": _COLOURS[i]},
+        }
+        for i, name in enumerate(weights)
+        if len(weights[name]) > 0
+    ]
+    spans = sorted({span for values in lives.values() for span in values})
+    layout = {
+        "barmode": "group",
+        "xaxis": {"categoryarray": [_span(s) for s in spans], "categoryorder": "array"},
+    }
+    note = (
+        "<p>The score is a sum of parts, each with half-lives of its own. These are the weights "
+        "that the bundle chose on the latest events before the split.</p>"
+    )
+    return "Half-lives", [note, _figure(traces, "Weight of each half-life", layout)]
+
+
+def _lives(report: Mapping[str, Any]) -> tuple[str, list[str | Figure]]:
+    parts: list[str | Figure] = []
+    for i, life in enumerate(report.get("lives", [])):
+        dates = [_date(ts) for ts in life["ts"]]
+        traces: list[dict[str, Any]] = [
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "stackgroup": "interests",
+                "name": name,
+                "x": dates,
+                "y": shares,
+                "line": {"width": 0.5, "color": _COLOURS[j % len(_COLOURS)]},
+            }
+            for j, (name, shares) in enumerate(life["categories"].items())
+        ]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": "length of the query (right axis)",
+                "x": dates,
+                "y": life["length"],
+                "yaxis": "y2",
+                "line": {"color": _INK, "width": 2, "dash": "dot"},
+            }
+        )
+        last = _date(life["last_event"])
+        line = {"type": "line", "x0": last, "x1": last, "y0": 0, "y1": 1, "yref": "paper"}
+        layout = {
+            "shapes": [{**line, "line": {"color": _QUIET, "dash": "dash"}}],
+            "yaxis2": {"overlaying": "y", "side": "right", "rangemode": "tozero"},
+        }
+        title = f"User {i + 1}: {life['n_events']:,} events; dashed line = the last one"
+        parts.append(_figure(traces, title, layout))
+    if parts:
+        note = (
+            "<p>Categories that stand out among the items nearest to the query vector. After the "
+            "last event the mix changes as short half-lives fade first, and the query shrinks.</p>"
+        )
+        parts.insert(0, note)
+    return "Interests over time", parts
+
+
+def _details(report: Mapping[str, Any]) -> tuple[str, list[str | Figure]]:
+    kept = {k: v for k, v in report.items() if k not in ("lives", "strata", "new", "repeats")}
+    text = html.escape(json.dumps(kept, indent=1, sort_keys=True, default=str))
+    return "Run", [f"<details><summary>Settings and counts</summary><pre>{text}</pre></details>"]
+
+
+def _bars(systems: Mapping[str, Any], title: str) -> Figure:
+    names = sorted(systems, key=lambda name: _ndcg(systems, name))
+    trace = {
+        "type": "bar",
+        "orientation": "h",
+        "x": [_ndcg(systems, name) for name in names],
+        "y": names,
+        "error_x": _errors([systems[name]["ndcg"] for name in names]),
+        "marker": {"color": [_ACCENT if name == OURS else _QUIET for name in names]},
+    }
+    return _figure([trace], title, {"margin": {"l": 170}, "height": 60 + 34 * len(names)})
+
+
+def _table(systems: Mapping[str, Any], k: int, comparisons: Mapping[str, Any]) -> str:
+    metrics = list(next(iter(systems.values())))
+    names = sorted(systems, key=lambda name: -_ndcg(systems, name))
+    head = ["system", *(m if m == "auc" else f"{m}@{k}" for m in metrics), "Halflife less it", "p"]
+    rows = []
+    for name in names:
+        versus = comparisons.get(name)
+        told = ["", ""] if versus is None else [_spread(versus), f"{versus['p']:.3f}"]
+        rows.append([name, *(_spread(systems[name][m]) for m in metrics), *told])
+    return _html_table(head, rows)
+
+
+def _slate_table(slates: Mapping[str, Mapping[str, float]]) -> str:
+    if len(slates) == 0:
+        return ""
+    head = ["system", *next(iter(slates.values()))]
+    rows = [[name, *(f"{v:.3f}" for v in found.values())] for name, found in slates.items()]
+    return "<h3>What the slates look like</h3>" + _html_table(head, rows)
+
+
+def _html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    top = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
+    body = "".join(
+        f"<tr{' class=ours' if row[0] == OURS else ''}>"
+        + "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
+        + "</tr>"
+        for row in rows
+    )
+    return f"<div class='wide'><table><tr>{top}</tr>{body}</table></div>"
+
+
+def _section(title: str, parts: Sequence[str | Figure], figures: list[Figure]) -> str:
+    """HTML of one section; its figures are appended to ``figures``, in the order of their places."""
+    text = f"<h2>{html.escape(title)}</h2>" if title else ""
+    for part in parts:
+        if isinstance(part, str):
+            text += part
+        else:
+            text += f"<div class='plot' id='plot{len(figures)}'></div>"
+            figures.append(part)
+    return f"<section>{text}</section>"
+
+
+def _figure(traces: Sequence[Mapping[str, Any]], title: str, layout: Mapping[str, Any]) -> Figure:
+    base = {
+        "title": {"text": title, "x": 0, "xanchor": "left", "font": {"size": 15}},
+        "font": {"family": "system-ui, sans-serif", "color": _INK, "size": 13},
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "margin": {"t": 60, "r": 60, "b": 60, "l": 60, **layout.get("margin", {})},
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right"},
+        "height": 380,
+    }
+    return {
+        "data": list(traces),
+        "layout": {**base, **{k: v for k, v in layout.items() if k != "margin"}},
+    }
+
+
+def _errors(intervals: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [i["high"] - i["mean"] for i in intervals],
+        "arrayminus": [i["mean"] - i["low"] for i in intervals],
+        "thickness": 1,
+        "width": 3,
+        "color": _INK,
+    }
+
+
+def _ndcg(systems: Mapping[str, Any], name: str) -> float:
+    return float(systems[name]["ndcg"]["mean"])
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}"
+
+
+def _spread(interval: Mapping[str, float]) -> str:
+    return f"{interval['mean']:.4f} [{interval['low']:.4f}, {interval['high']:.4f}]"
+
+
+def _date(ts: float) -> str:
+    return datetime.fromtimestamp(ts, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / DAY_S:g} d" if seconds >= DAY_S else f"{seconds / 3600:g} h"
+
+
+_STYLE = """
+body{margin:0;background:#f5f7f9;color:#1f2933;font:15px/1.5 system-ui,sans-serif}
+main{max-width:1080px;margin:0 auto;padding:28px 20px 60px}
+h1{font-size:26px;margin:0}h2{font-size:19px;margin:0 0 6px}h3{font-size:15px;margin:18px 0 6px}
+section{background:#fff;border:1px solid #e4e7eb;border-radius:10px;padding:20px 22px;margin:18px 0}
+.lead{margin:0 0 14px;color:#52606d}.cards{display:grid;gap:12px;
+grid-template-columns:repeat(auto-fit,minmax(220px,1fr))}
+.card{border:1px solid #e4e7eb;border-radius:8px;padding:12px 14px}
+.card b{display:block;font-size:20px}.card span{color:#52606d;font-size:13px}
+.wide{overflow-x:auto}table{border-collapse:collapse;font-size:12.5px;white-space:nowrap}
+th,td{padding:5px 10px;border-bottom:1px solid #e4e7eb;text-align:right}
+th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:inherit}
+tr{background:#fff}tr.ours{background:#e6f4f1;font-weight:600}
+pre{font-size:12px;overflow-x:auto}summary{cursor:pointer}
+"""
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Halflife: evaluation</title>
+<meta name="viewport" content="width=device-width,initial-scale=1">
+<style>{style}</style><script>{plotly}</script></head>
+<body><main><h1>Halflife: evaluation</h1>{body}</main>
+<script id="figures" type="application/json">{figures}</script>
+<script>
+JSON.parse(document.getElementById("figures").textContent).forEach((figure, i) =>
+  Plotly.newPlot("plot" + i, figure.data, figure.layout,
+    {{responsive: true, displaylogo: false, displayModeBar: false}}));
+</script></body></html>
+"""
