@@ -7,6 +7,7 @@ to stderr; the last line of stdout is one JSON object.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -25,7 +26,7 @@ from recsys.bundle import load_bundle
 from recsys.errors import NotFoundError
 from recsys.settings import HOUR_S
 
-app = typer.Typer(add_completion=False, help=__doc__)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 SPLIT = "time:0.8"
 HISTORY = (40, 400)
@@ -84,7 +85,8 @@ def _offline(work: job.Job, dataset: str, stages: dict[str, float]) -> dict[str,
         embed.run(work)
     with _stage(stages, "bootstrap", "Bootstrap: fold the log into profiles"):
         bootstrap.run(work)
-    keys = ("ndcg10", "popular_best", "popular_best_ndcg10", "report")
+    job.console.print(f"report: {work.store.uri}/{report['files']['html']}", soft_wrap=True)
+    keys = ("ndcg10", "popular_best", "popular_best_ndcg10")
     return {"n_events": taken["n_events_total"], **{key: report[key] for key in keys}}
 
 
@@ -140,4 +142,5 @@ def _farewell(url: str, user_id: str, store: str) -> None:
 
 
 if __name__ == "__main__":
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # one line per request is too many
     job.main(app)

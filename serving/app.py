@@ -4,8 +4,8 @@ Two deployments: ``Gateway`` answers HTTP, ``Encoder`` holds the language model.
 no deployment: each gateway makes sure that it runs (``ensure_pool``) and asks its actors.
 """
 
-from __future__ import annotations
-
+# no `from __future__ import annotations`: Serve looks for the class AppArgs in build's signature
+import asyncio
 import time
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 from ray import serve
+from ray.exceptions import RayError
 from ray.serve import Application
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
@@ -115,7 +116,8 @@ class GatewayReplica:
     def __init__(self, spec: PoolSpec, encoder: DeploymentHandle) -> None:
         bundle = load_bundle(Store(spec.store_uri), spec.tenant, spec.bundle_id)
         has_encoder = bundle.manifest["encoder"] is not None
-        encode: Encode | None = partial(_encode, encoder) if has_encoder else None
+        timeout_s = spec.settings.serving.request_timeout_s
+        encode: Encode | None = partial(_encode, encoder, timeout_s) if has_encoder else None
         self._gateway = Gateway(bundle, ensure_pool(spec), spec.settings, time.time, encode)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -123,10 +125,13 @@ class GatewayReplica:
         return create_app(self._gateway)
 
 
-async def _encode(encoder: DeploymentHandle, text: str) -> npt.NDArray[np.float32]:
+async def _encode(
+    encoder: DeploymentHandle, timeout_s: float, text: str
+) -> npt.NDArray[np.float32]:
     try:
-        vectors = await encoder.encode.remote([text])
-    except RayServeException as error:
+        async with asyncio.timeout(timeout_s):
+            vectors = await encoder.encode.remote([text])
+    except (RayServeException, RayError, TimeoutError) as error:
         raise UnavailableError("encoder", "does not answer", "Retry, or send items") from error
     return np.asarray(vectors[0], np.float32)
 

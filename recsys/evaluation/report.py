@@ -6,6 +6,8 @@ import html
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from importlib import resources
+from string import Template
 from typing import Any
 
 from recsys.evaluation.protocol import OURS
@@ -29,11 +31,9 @@ def render(report: Mapping[str, Any], plotly_js: str) -> str:
     sections += [_weights(report), _lives(report), _details(report)]
     figures: list[Figure] = []
     body = "".join(_section(title, parts, figures) for title, parts in sections if parts)
-    return _PAGE.format(
-        style=_STYLE,
-        plotly=plotly_js,
-        body=body,
-        figures=json.dumps(figures).replace("</", "<\\/"),
+    page = (resources.files(__package__) / "report.html").read_text(encoding="utf-8")
+    return Template(page).substitute(
+        plotly=plotly_js, body=body, figures=json.dumps(figures).replace("</", "<\\/")
     )
 
 
@@ -102,8 +102,8 @@ def _strata(report: Mapping[str, Any]) -> tuple[str, list[str | Figure]]:
             }
             for i, system in enumerate(shown)
         ]
-        title = f"NDCG@{report['k']} {title}"
-        parts.append(_figure(traces, title, {"barmode": "group"}))
+        whole = f"NDCG@{report['k']} {title}"
+        parts.append(_figure(traces, whole, {"barmode": "group"}))
     return "Strata", parts
 
 
@@ -227,7 +227,7 @@ def _html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _section(title: str, parts: Sequence[str | Figure], figures: list[Figure]) -> str:
-    """HTML of one section; its figures are appended to ``figures``, in the order of their places."""
+    """HTML of one section; its figures are appended to ``figures`` in order."""
     text = f"<h2>{html.escape(title)}</h2>" if title else ""
     for part in parts:
         if isinstance(part, str):
@@ -284,33 +284,3 @@ def _date(ts: float) -> str:
 
 def _span(seconds: float) -> str:
     return f"{seconds / DAY_S:g} d" if seconds >= DAY_S else f"{seconds / 3600:g} h"
-
-
-_STYLE = """
-body{margin:0;background:#f5f7f9;color:#1f2933;font:15px/1.5 system-ui,sans-serif}
-main{max-width:1080px;margin:0 auto;padding:28px 20px 60px}
-h1{font-size:26px;margin:0}h2{font-size:19px;margin:0 0 6px}h3{font-size:15px;margin:18px 0 6px}
-section{background:#fff;border:1px solid #e4e7eb;border-radius:10px;padding:20px 22px;margin:18px 0}
-.lead{margin:0 0 14px;color:#52606d}.cards{display:grid;gap:12px;
-grid-template-columns:repeat(auto-fit,minmax(220px,1fr))}
-.card{border:1px solid #e4e7eb;border-radius:8px;padding:12px 14px}
-.card b{display:block;font-size:20px}.card span{color:#52606d;font-size:13px}
-.wide{overflow-x:auto}table{border-collapse:collapse;font-size:12.5px;white-space:nowrap}
-th,td{padding:5px 10px;border-bottom:1px solid #e4e7eb;text-align:right}
-th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:inherit}
-tr{background:#fff}tr.ours{background:#e6f4f1;font-weight:600}
-pre{font-size:12px;overflow-x:auto}summary{cursor:pointer}
-"""
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Halflife: evaluation</title>
-<meta name="viewport" content="width=device-width,initial-scale=1">
-<style>{style}</style><script>{plotly}</script></head>
-<body><main><h1>Halflife: evaluation</h1>{body}</main>
-<script id="figures" type="application/json">{figures}</script>
-<script>
-JSON.parse(document.getElementById("figures").textContent).forEach((figure, i) =>
-  Plotly.newPlot("plot" + i, figure.data, figure.layout,
-    {{responsive: true, displaylogo: false, displayModeBar: false}}));
-</script></body></html>
-"""

@@ -120,7 +120,9 @@ def by_popularity(
     return rows
 
 
-def target_counts(queries: Queries, item: Ints, ts: npt.NDArray[np.float64]) -> Ints:
+def target_counts(
+    queries: Queries, item: npt.NDArray[np.integer[Any]], ts: npt.NDArray[np.float64]
+) -> Ints:
     """(M,) how many of the time-sorted events chose each target before its query."""
     order = np.lexsort((ts, item))
     item, ts = item[order], ts[order]

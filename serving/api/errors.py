@@ -50,9 +50,17 @@ def of_error(error: RecsysError) -> JSONResponse:
             retry_s = getattr(error, "retry_after_s", 1.0)
             is_away = status is HTTPStatus.SERVICE_UNAVAILABLE
             headers = {"Retry-After": str(max(1, math.ceil(retry_s)))} if is_away else None
-            return problem(status, str(error), headers)
+            return problem(status, _detail(error), headers)
     log.error("unexpected error", exc_info=error)
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed; its log says why")
+
+
+def _detail(error: RecsysError) -> str:
+    """What a client may know: a ledger's error names paths of the server."""
+    if isinstance(error, LedgerError):
+        log.error("the ledger refused", exc_info=error)
+        return "The events could not be made durable; nothing was taken. Retry"
+    return str(error)
 
 
 def install(app: FastAPI) -> None:

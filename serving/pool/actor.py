@@ -6,13 +6,14 @@ import logging
 import os
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import ray
 from ray.exceptions import RayActorError
 
 from recsys.bundle import load_bundle
-from recsys.errors import RecsysError
+from recsys.errors import LedgerError, RecsysError, StoreError
 from recsys.folding import empty_state
 from recsys.ledger import open_ledger
 from recsys.schema import Event
@@ -27,6 +28,9 @@ from serving.pool.view import profile_view
 log = logging.getLogger(__name__)
 
 PUSH_TIMEOUT_S = 5.0
+RETRY_PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0)
+
+T = TypeVar("T")
 
 
 class ShardActor(Shard):
@@ -40,15 +44,14 @@ class ShardActor(Shard):
 
     def __init__(self, spec: PoolSpec, name: str, partitions: tuple[int, ...]) -> None:
         started = time.perf_counter()
-        bundle = load_bundle(Store(spec.store_uri), spec.tenant, spec.bundle_id)
-        ground = Ground.of(bundle, open_ledger(spec.ledger_url), spec.settings)
+        ground = _retried(lambda: _open(spec))
         super().__init__(ground, spec.n_partitions)
         self._spec = spec
         self._name = name
         self._board: Any = None
         self._sequence = 0
         _compile(ground)
-        self.load(partitions)
+        _retried(lambda: self.load(partitions))
         self._recovery_s = time.perf_counter() - started
         self._last_snapshot = time.monotonic()
         for work in (self._feed_board, self._feed_store):
@@ -96,6 +99,22 @@ class ShardActor(Shard):
                 self.save_snapshots()
             except RecsysError:
                 log.exception("snapshots are late; the ledger has everything")
+
+
+def _open(spec: PoolSpec) -> Ground:
+    bundle = load_bundle(Store(spec.store_uri), spec.tenant, spec.bundle_id)
+    return Ground.of(bundle, open_ledger(spec.ledger_url), spec.settings)
+
+
+def _retried(call: Callable[[], T]) -> T:
+    """Do what may fail for a moment: an actor whose constructor raises is never started again."""
+    for pause_s in RETRY_PAUSES_S:
+        try:
+            return call()
+        except (StoreError, LedgerError) as error:
+            log.warning("trying again in %.1f s: %s", pause_s, error)
+            time.sleep(pause_s)
+    return call()
 
 
 def _compile(ground: Ground) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -17,10 +19,15 @@ from hypothesis import settings as hypothesis_settings
 from cluster import local
 from pipelines.job import Job
 from recsys.archive import create_store
+from recsys.bundle import Bundle, BundleDraft, publish_bundle
+from recsys.encoder.projection import fit_projection
+from recsys.encoder.text import TextEncoder
 from recsys.errors import ConfigError
+from recsys.retrieval import build_index
 from recsys.settings import load
 from recsys.store import Store
 from recsys.testing.fakes import tiny_bundle, tiny_items
+from tests.unit.encoder.models import WORDS, save_encoder
 
 pytestmark = pytest.mark.ray
 
@@ -37,8 +44,24 @@ def job(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Job:
     settings = load(assignments=["encoder.n_dims=8", "serving.n_shards=2", "data.n_partitions=8"])
     store = Store(str(folder / "store"))
     create_store(store, 8)
-    tiny_bundle(store, tiny_items(TEXTS), time.time(), settings)
+    _give_encoder(tiny_bundle(store, tiny_items(TEXTS), time.time(), settings), folder)
     return Job(store, f"sqlite:///{folder}/ledger.db", settings)
+
+
+def _give_encoder(bundle: Bundle, folder: Path) -> None:
+    """Publish the bundle again with a tiny language model in it."""
+    encoder = TextEncoder(save_encoder(folder / "model"), bundle.settings.encoder)
+    draft = BundleDraft(
+        catalog=bundle.catalog,
+        vectors=bundle.vectors,
+        projection=fit_projection(encoder.encode(WORDS), bundle.n_dims),
+        index=build_index(bundle.vectors, bundle.settings.retrieval),
+        weights=bundle.weights,
+        settings=bundle.settings,
+        data_until=0.0,
+        encoder=encoder.files,
+    )
+    publish_bundle(bundle.store, bundle.tenant, draft, time.time())
 
 
 @pytest.fixture(scope="module")
@@ -119,12 +142,21 @@ def test_every_other_route_answers(client: httpx.Client) -> None:
     assert len(similar["items"]) == 3
     session = client.post("/v1/recommendations", json={"items": ["food-1"], "k": 3}).json()
     assert all(item["item_id"].startswith("food-") for item in session["items"])
-    words = client.post("/v1/recommendations", json={"text": "garlic"})
-    assert words.status_code == 422 and "encoder" in words.json()["detail"]
     deadline = time.monotonic() + 10.0
     while not client.get("/v1/trending").json()["items"]:
         assert time.monotonic() < deadline, "the trend does not reach the gateway"
         time.sleep(0.05)
+
+
+def test_words_go_through_the_encoder(client: httpx.Client) -> None:
+    deadline = time.monotonic() + 60.0  # the first text loads the model
+    while (
+        reply := client.post("/v1/recommendations", json={"text": "red pie"})
+    ).status_code == 503:
+        assert time.monotonic() < deadline
+    assert reply.status_code == 200 and not reply.json()["cold_start"]
+    parts = [item["parts"]["interest"] for item in reply.json()["items"]]
+    assert parts[0] > 0.0
 
 
 def test_strangers_get_200_and_strange_items_404(client: httpx.Client) -> None:
@@ -174,9 +206,14 @@ def test_unsound_ids_are_refused(client: httpx.Client, user: str) -> None:
     assert client.post("/v1/events", json=click(user, "food-1")).status_code == 422
 
 
+def test_a_second_up_finds_the_first(url: str, job: Job) -> None:
+    again = local.up(job, port=0)
+    assert again.was_up and again.url == url
+
+
 def test_a_port_in_use_is_named(url: str, job: Job) -> None:
     with pytest.raises(ConfigError, match="cannot be used"):
-        local.up(job, port=int(url.rsplit(":", 1)[1]))
+        local.up(replace(job, tenant="other"), port=int(url.rsplit(":", 1)[1]))
 
 
 def fuzz(operation: Any) -> None:

@@ -38,7 +38,7 @@ def stores(tmp_path: Path) -> Iterator[list[str]]:
         made.append(store.uri)
     yield made
     for uri in made:
-        command("down", uri).wait()
+        local.down(Job(Store(uri), f"sqlite:///{uri}/ledger.db", load()))
 
 
 def command(name: str, store: str, *options: str) -> subprocess.Popen[str]:

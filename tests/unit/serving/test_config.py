@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from pydantic import BaseModel
+from ray.serve import Application
 from ray.serve.schema import ServeApplicationSchema, ServeDeploySchema
 
 import serving
+from recsys.bundle import Bundle
 from recsys.errors import NotFoundError
 from recsys.store import Store
-from serving.app import AppArgs, build
+from serving.app import AppArgs, build, pool_spec
 
 CONFIG = Path(serving.__file__).parent / "config.yaml"
 
@@ -69,6 +72,19 @@ def test_a_store_without_a_bundle_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"pipelines\.embed"):
         build(args)
     assert Store(str(tmp_path)).paths("") == []
+
+
+def test_serve_turns_the_arguments_of_a_config_into_ours() -> None:
+    """Serve validates them only if the annotation is the class itself, not its name."""
+    assert inspect.signature(build).parameters["args"].annotation is AppArgs
+
+
+def test_it_is_built_and_pinned_to_the_published_bundle(bundle: Bundle, store: Store) -> None:
+    args = AppArgs(store=store.uri, ledger="sqlite:///x.db")
+    assert isinstance(build(args), Application)
+    assert pool_spec(args).bundle_id == bundle.bundle_id
+    with pytest.raises(NotFoundError, match="nothing"):
+        build(args.model_copy(update={"bundle_id": "nothing"}))
 
 
 def test_an_unknown_argument_is_refused() -> None:

@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from recsys.bundle import Bundle
-from recsys.errors import UnavailableError
+from recsys.errors import LedgerError, UnavailableError
 from recsys.settings import Settings
 from recsys.testing.fakes import HashEncoder
 from serving.api.routes import create_app
@@ -265,6 +265,18 @@ def test_an_unexpected_error_says_nothing_about_the_inside(client: Client, pool:
     pool.error = RuntimeError("secret")
     reply = client.get("/v1/users/ann/profile")
     assert reply.status_code == 500 and "secret" not in reply.text
+
+
+def test_a_ledger_that_refuses_is_a_503_that_names_no_path(
+    client: Client, pool: LocalPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise LedgerError("ledger /secret/path", "is full")
+
+    monkeypatch.setattr(pool.shard, "append", refuse)
+    reply = client.post("/v1/events", json=click("ann", "space-1"))
+    assert reply.status_code == 503 and "Retry-After" in reply.headers
+    assert "secret" not in reply.text
 
 
 def test_the_openapi_document_names_bodies_and_problems(client: Client) -> None:
