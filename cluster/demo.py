@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import httpx
-import pyarrow.compute as pc
 import typer
 
 from cluster import local, story
@@ -24,12 +23,14 @@ from pipelines.past import read_events
 from recsys.archive import Archive
 from recsys.bundle import load_bundle
 from recsys.errors import NotFoundError
-from recsys.settings import HOUR_S
+from recsys.events import timestamps_s
+from recsys.settings import DAY_S, HOUR_S
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 SPLIT = "time:0.8"
-HISTORY = (40, 400)
+MIN_EVENTS = 100
+MIN_SPAN_S = 45 * DAY_S
 EVENT = {
     "movielens-100k": {"kind": "rating", "value": 5.0},
     "completejourney": {"kind": "purchase", "value": 5.0},
@@ -116,17 +117,16 @@ def _tell(work: job.Job, url: str, event: dict[str, Any]) -> story.Story:
 
 
 def _somebody(work: job.Job) -> str:
-    """Of the users with a middling history, the one who was active last."""
+    """Of the users who have come back for weeks, the one who was here last."""
     users = (
         read_events(work)
         .group_by("user_id")
-        .aggregate([("ts", "max"), ("ts", "count")])
+        .aggregate([("ts", "min"), ("ts", "max"), ("ts", "count")])
         .sort_by([("ts_max", "descending"), ("user_id", "ascending")])
     )
-    low, high = HISTORY
-    n_events = users["ts_count"]
-    middling = users.filter(pc.and_(pc.greater_equal(n_events, low), pc.less(n_events, high)))
-    return str((middling if len(middling) else users)["user_id"][0])
+    span_s = timestamps_s(users["ts_max"]) - timestamps_s(users["ts_min"])
+    regular = (users["ts_count"].to_numpy() >= MIN_EVENTS) & (span_s >= MIN_SPAN_S)
+    return str((users.filter(regular) if regular.any() else users)["user_id"][0])
 
 
 def _farewell(url: str, user_id: str, store: str) -> None:

@@ -7,7 +7,7 @@ read the slate as of later and later moments. What is shown is what the service 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,10 @@ from recsys.settings import DAY_S, HOUR_S
 
 K = 10
 N_NEW_EVENTS = 12
-MIN_CATEGORY_ITEMS = 30
+MIN_ITEMS = 40
+MAX_SHARE = 0.1
+N_TRENDING = 200
+LONG_TERM_S = 14 * DAY_S
 LATER_S = tuple(
     x
     for x in (
@@ -50,9 +53,17 @@ class Story:
     user_id: str
     taste: str
     n_before: int
+    """Items of the new taste in the top ``K`` before its events."""
     n_after: int
+    """... and right after them."""
     left_after_s: float | None
-    similarity_later: float
+    """Age of the new taste at which the top ``K`` holds no more of it than before."""
+    long_term_share_now: float
+    """Share of the profile's confidence that stands in half-lives of 14 days and more."""
+    long_term_share_later: float
+    """... 30 days on."""
+    same_items_later: int
+    """Of the top ``K`` 30 days on, those that would be there without the new events."""
     slate_changed: bool
     slate_faded: bool
 
@@ -75,6 +86,10 @@ class Service:
         """The user's profile as of a moment (default: now)."""
         return self._get(f"/v1/users/{user_id}/profile", as_of)
 
+    def trending(self, k: int) -> list[str]:
+        """Ids of the ``k`` most popular items now."""
+        return _ids(self._get("/v1/trending", None, k=k))
+
     def post(self, events: list[dict[str, Any]]) -> dict[str, Any]:
         """Send events; they are durable when this returns."""
         reply = self._client.post("/v1/events", json={"events": events}).raise_for_status()
@@ -89,34 +104,37 @@ class Service:
 
 
 def foreign_taste(
-    catalog: Catalog, vectors: np.ndarray, query: np.ndarray, seen: set[str]
+    catalog: Catalog,
+    vectors: np.ndarray,
+    familiar: Iterable[str],
+    seen: Iterable[str],
+    trending: Iterable[str],
 ) -> Taste:
-    """The category that lies farthest from a query, and its most typical unseen items.
+    """What everybody else turns to and this user does not, and its most typical unseen items.
 
     Args:
         catalog: the items.
         vectors: (N, D) unit item vectors.
-        query: (D,) what the user is after now.
-        seen: item ids that the user touched.
+        familiar: labels of the user's interests and slate; they are no candidates.
+        seen: item ids that the user touched of late.
+        trending: item ids that are popular now; the label that most of them bear is taken.
 
     Raises:
-        ValueError: if no category holds ``MIN_CATEGORY_ITEMS`` items.
+        ValueError: if no label is left.
     """
-    sizes = Counter(c for cs in catalog.categories for c in cs)
-    best: tuple[float, Taste] | None = None
-    for label, n_items in sorted(sizes.items()):
-        if n_items < MIN_CATEGORY_ITEMS or n_items > len(catalog.item_ids) // 5:
-            continue
-        members = np.array([i for i, cs in enumerate(catalog.categories) if label in cs])
-        centre = vectors[members].mean(axis=0)
-        order = members[np.argsort(-vectors[members] @ centre, kind="stable")]
-        fresh = [catalog.item_ids[i] for i in order if catalog.item_ids[i] not in seen]
-        closeness = float(centre @ query / (np.linalg.norm(centre) + 1e-9))
-        if len(fresh) >= N_NEW_EVENTS + K and (best is None or closeness < best[0]):
-            best = closeness, Taste(label, fresh[:N_NEW_EVENTS])
-    if best is None:
-        raise ValueError(f"no category has {MIN_CATEGORY_ITEMS} items: the story needs one")
-    return best[1]
+    labels_of = dict(zip(catalog.item_ids, catalog.categories, strict=True))
+    sizes = Counter(label for labels in catalog.categories for label in set(labels))
+    fits = {x for x, n in sizes.items() if MIN_ITEMS <= n <= len(labels_of) * MAX_SHARE}
+    popular = Counter(label for item in trending for label in set(labels_of[item]))
+    left = fits - set(familiar)
+    if len(left) == 0:
+        raise ValueError(f"no category of at least {MIN_ITEMS} items is foreign to the user")
+    label = max(sorted(left), key=lambda name: popular[name])
+    members = np.array([i for i, labels in enumerate(catalog.categories) if label in labels])
+    order = members[np.argsort(-vectors[members] @ vectors[members].mean(axis=0), kind="stable")]
+    known = set(seen)
+    fresh = [catalog.item_ids[i] for i in order if catalog.item_ids[i] not in known]
+    return Taste(label, fresh[:N_NEW_EVENTS])
 
 
 def tell(
@@ -137,39 +155,54 @@ def tell(
         event: ``kind`` and ``value`` of the events to post.
         console: where the tables go.
     """
-    before = service.slate(user_id)
-    profile = service.profile(user_id)
-    now = before["as_of"]
-    later = now + LATER_S[-1]
-    query_later = np.array(service.profile(user_id, later)["query"], np.float32)
-    seen = {recent["item_id"] for recent in profile["recent"]}
-    taste = foreign_taste(catalog, vectors, np.array(profile["query"], np.float32), seen)
+    before, profile = service.slate(user_id), service.profile(user_id)
+    later = before["as_of"] + LATER_S[-1]
+    without = service.slate(user_id, later)
+    taste = foreign_taste(
+        catalog,
+        vectors,
+        _familiar(catalog, before, profile),
+        {recent["item_id"] for recent in profile["recent"]},
+        service.trending(N_TRENDING),
+    )
     of_taste = _counter(catalog, taste.label)
 
     console.rule(f"[bold]User {user_id} before[/]")
     _show(console, before, profile, of_taste)
     service.post([{"user_id": user_id, "item_id": i, **event} for i in taste.items])
     after, changed = service.slate(user_id), service.profile(user_id)
-    console.rule(f"[bold]... and right after {N_NEW_EVENTS} events on {taste.label!r}[/]")
+    console.rule(f"[bold]... and right after {len(taste.items)} events on {taste.label!r}[/]")
     _show(console, after, changed, of_taste)
 
-    console.rule("[bold]The same user as time goes by[/]")
-    start = after["as_of"]
-    rows = list(_fading(service, user_id, start, of_taste))
+    console.rule("[bold]The same user as time goes by, with no further event[/]")
+    rows = list(_fading(service, user_id, after["as_of"], of_taste))
     _show_fading(console, rows, taste.label)
     n_before, n_after = of_taste(before), of_taste(after)
+    end = service.profile(user_id, rows[-1][2]["as_of"])
     left = next((age for age, n, _ in rows if age > 0 and n <= n_before), None)
-    query_then = np.array(service.profile(user_id, later + 1)["query"], np.float32)
     return Story(
         user_id=user_id,
         taste=taste.label,
         n_before=n_before,
         n_after=n_after,
         left_after_s=left,
-        similarity_later=round(_cosine(query_then, query_later), 4),
+        long_term_share_now=_long_term_share(changed),
+        long_term_share_later=_long_term_share(end),
+        same_items_later=len(set(_ids(rows[-1][2])) & set(_ids(without))),
         slate_changed=n_after > n_before and _ids(before) != _ids(after),
         slate_faded=left is not None and rows[-1][1] <= n_before,
     )
+
+
+def _familiar(catalog: Catalog, slate: dict[str, Any], profile: dict[str, Any]) -> set[str]:
+    shown = {label for i in _ids(slate) for label in catalog.categories[catalog.index[i]]}
+    return shown | {interest["label"] for interest in profile["interests"]}
+
+
+def _long_term_share(profile: dict[str, Any]) -> float:
+    banks = profile["half_lives"]
+    long = sum(b["confidence"] for b in banks if b["half_life_s"] >= LONG_TERM_S)
+    return round(float(long / max(sum(b["confidence"] for b in banks), 1e-12)), 4)
 
 
 def _fading(
@@ -190,10 +223,6 @@ def _counter(catalog: Catalog, label: str) -> Callable[[dict[str, Any]], int]:
 
 def _ids(slate: dict[str, Any]) -> list[str]:
     return [item["item_id"] for item in slate["items"]]
-
-
-def _cosine(a: np.ndarray, b: np.ndarray) -> float:
-    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b) + 1e-12))
 
 
 def _show(

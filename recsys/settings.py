@@ -143,7 +143,7 @@ class InterestSettings(Section):
     """A rating of at least this is positive evidence, and a positive event in evaluation."""
     rating_negative_max: float = 2.5
     """A rating of at most this is negative evidence; between the two it is weakly positive."""
-    confidence_mass: PositiveFloat = 1.0
+    confidence_mass: PositiveFloat = 3.0
     """``m_0``: the mass at which half the confidence is reached."""
     n_recent: PositiveInt = 64
     """Recent events kept per user, for reasons and refolds."""

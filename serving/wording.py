@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+_TRENDS = ((3 * 86_400.0, "Trending now"), (60 * 86_400.0, "Popular of late"))
 _UNITS = (("day", 86_400.0), ("hour", 3_600.0), ("minute", 60.0))
 
 
@@ -26,9 +27,13 @@ def reason_text(reason: Mapping[str, Any]) -> str:
 
     >>> reason_text({"type": "trending", "half_life_s": 86_400.0})
     'Trending now (half-life 1 day)'
+    >>> reason_text({"type": "trending", "half_life_s": 30 * 86_400.0})
+    'Popular of late (half-life 30 days)'
     """
     if reason["type"] == "because":
         return f"Because of {reason['title']}, {duration(reason['event_age_s'])} ago"
     if reason["type"] == "trending":
-        return f"Trending now (half-life {duration(reason['half_life_s'])})"
+        half_life_s = reason["half_life_s"]
+        words = next((text for limit, text in _TRENDS if half_life_s <= limit), "A favourite of all")
+        return f"{words} (half-life {duration(half_life_s)})"
     return "From the catalog"

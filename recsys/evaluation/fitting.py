@@ -168,7 +168,6 @@ def _choices(tail: _Tail, defaults: RankingWeights) -> dict[str, RankingWeights]
         alone = np.eye(width)[cuts[1] + j]
         choices[f"{name} only"] = alone
         choices[f"interest + {name}"] = taste + alone
-        choices[f"interest x 2 + {name}"] = 2.0 * taste + alone
     return {**{name: weights(values) for name, values in choices.items()}, "default": defaults}
 
 
