@@ -34,6 +34,8 @@ def reason_text(reason: Mapping[str, Any]) -> str:
         return f"Because of {reason['title']}, {duration(reason['event_age_s'])} ago"
     if reason["type"] == "trending":
         half_life_s = reason["half_life_s"]
-        words = next((text for limit, text in _TRENDS if half_life_s <= limit), "A favourite of all")
+        words = next(
+            (text for limit, text in _TRENDS if half_life_s <= limit), "A favourite of all"
+        )
         return f"{words} (half-life {duration(half_life_s)})"
     return "From the catalog"

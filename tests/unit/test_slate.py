@@ -32,9 +32,9 @@ def shelf() -> Shelf:
 def _evidence(shelf: Shelf) -> Evidence:
     """Listened to `a` two days ago."""
     decay = np.exp2(-2 * DAY / np.array(shelf.interest.half_lives_s))
-    u = (shelf.weights.interest * decay / (decay + 1.0)).sum() * shelf.vectors[0]
+    u = (shelf.weights.interest * decay / (decay + shelf.interest.confidence_mass)).sum()
     return Evidence(
-        u=u.astype(np.float32),
+        u=(u * shelf.vectors[0]).astype(np.float32),
         mass_now=decay.astype(np.float32),
         recent_item=np.array([0, -1]),
         recent_ts=np.array([NOW - 2 * DAY, NOW]),

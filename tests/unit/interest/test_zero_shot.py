@@ -84,8 +84,9 @@ def test_the_query_is_the_weighted_sum_of_confident_means(rng: np.random.Generat
     b, w = banks(rng), weights(rng)
     as_of = 1.7e9 + rng.uniform(0, 1e7, 5)
     gap_s = gaps(b.t_ref, as_of)
-    good = read_parts(b.sums, b.mass, gap_s, SETTINGS.half_lives_s, 1.0)
-    bad = read_parts(b.negative_sums, b.negative_mass, gap_s, SETTINGS.negative_half_lives_s, 1.0)
+    m_0 = SETTINGS.confidence_mass
+    good = read_parts(b.sums, b.mass, gap_s, SETTINGS.half_lives_s, m_0)
+    bad = read_parts(b.negative_sums, b.negative_mass, gap_s, SETTINGS.negative_half_lives_s, m_0)
     expected = np.einsum("h,bh,bhd->bd", w.interest, good.confidence, good.mean)
     expected -= np.einsum("h,bh,bhd->bd", w.negative, bad.confidence, bad.mean)
     np.testing.assert_allclose(queries(b, as_of, w, SETTINGS), expected, atol=1e-5)
@@ -134,7 +135,9 @@ def test_a_users_query_does_not_depend_on_the_others_in_the_batch(
 
 def test_negative_evidence_pushes_the_query_away() -> None:
     one = np.ones((1, 1), np.float32)
-    settings = InterestSettings(half_lives_s=(10.0,), negative_half_lives_s=(10.0,))
+    settings = InterestSettings(
+        half_lives_s=(10.0,), negative_half_lives_s=(10.0,), confidence_mass=1.0
+    )
     b = Banks(0 * one[:, :, None], 0 * one, one[:, :, None], one, np.zeros(1))
     w = RankingWeights(one[0], one[0], one[0])
     assert queries(b, 0.0, w, settings)[0, 0] == pytest.approx(-0.5, abs=1e-5)

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 from recsys.bundle import Bundle
 from recsys.errors import LedgerError, UnavailableError
-from recsys.settings import Settings
+from recsys.settings import InterestSettings, Settings
 from recsys.testing.fakes import HashEncoder
 from serving.api.routes import create_app
 from serving.gateway import Gateway
@@ -105,7 +105,9 @@ def test_a_profile_tells_half_lives_interests_and_recent_events(client: Client) 
     assert found["n_events"] == 2 and found["last_event_at"] == NOW
     assert len(found["half_lives"]) == 8 and len(found["query"]) == 8
     assert found["half_lives"][0]["mass"] == pytest.approx(2.0)
-    assert found["half_lives"][0]["confidence"] == pytest.approx(2 / 3)
+    assert found["half_lives"][0]["confidence"] == pytest.approx(
+        2 / (2 + InterestSettings().confidence_mass)
+    )
     assert found["interests"][0] == {"label": "garlic", "weight": pytest.approx(1.0)}
     assert {r["item_id"] for r in found["recent"]} == {"food-1", "food-2"}
 
