@@ -1,4 +1,4 @@
-"""Ranks: where right answers stand among all candidates, in one pass over the scores."""
+"""Ranks: where right answers stand among all candidates."""
 
 from __future__ import annotations
 
@@ -27,35 +27,25 @@ def ranks_of(
     Returns:
         (n,) int64, distinct.
     """
-    order = np.lexsort((target, -scores[target], ~allowed[target]))
-    beaten = np.zeros(len(target) + 1, np.int64)
-    n_inside = int(allowed[target].sum())
-    _count_beaten(scores, allowed, target[order[:n_inside]], beaten)
-    above = np.cumsum(beaten[:n_inside])
-    ranks = np.empty(len(target), np.int64)
-    ranks[order[:n_inside]] = above
-    ranks[order[n_inside:]] = int(allowed.sum()) + np.arange(len(target) - n_inside)
+    inside = allowed[target]
+    masked = np.where(allowed, scores, -np.inf).astype(scores.dtype)
+    ranks: Ints = _better(masked, np.asarray(target, np.int64))
+    n_outside = int((~inside).sum())
+    ranks[~inside] = int(allowed.sum()) + np.arange(n_outside)
     return ranks
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _count_beaten(
-    scores: npt.NDArray[Any], allowed: npt.NDArray[np.bool_], ordered: Ints, beaten: Ints
-) -> None:
-    """For every candidate count the best of the ordered targets that it stands before."""
-    n = len(ordered)
-    if n == 0:
-        return
-    worst = scores[ordered[n - 1]]
-    for i in range(len(scores)):
-        if not allowed[i] or scores[i] < worst:
-            continue
-        low, high = 0, n
-        while low < high:
-            middle = (low + high) // 2
-            t = ordered[middle]
-            if scores[i] > scores[t] or (scores[i] == scores[t] and i < t):
-                high = middle
-            else:
-                low = middle + 1
-        beaten[low] += 1
+def _better(scores: npt.NDArray[Any], target: Ints) -> Ints:
+    """(n,) how many scores stand before each target; two plain counts, so that they vectorise."""
+    found = np.zeros(len(target), np.int64)
+    for place in range(len(target)):
+        t = target[place]
+        value = scores[t]
+        count = 0
+        for i in range(t):
+            count += scores[i] >= value
+        for i in range(t + 1, len(scores)):
+            count += scores[i] > value
+        found[place] = count
+    return found

@@ -18,7 +18,7 @@ from recsys.evaluation.baselines import POPULAR_WINDOWS_S, PopularReplay
 from recsys.evaluation.split import Queries
 from recsys.events import UNKNOWN_ITEM, EventArrays
 from recsys.ranking import Floats, RankingWeights, trend_part
-from recsys.trend import TrendReplay, trend_features
+from recsys.trend import TrendReplay
 
 Ints = npt.NDArray[np.int64]
 Times = npt.NDArray[np.float64]
@@ -55,13 +55,10 @@ class Scene:
         allowed: Bools = had & (self.known_after < as_of)
         return allowed
 
-    def trend(self, until: float = np.inf) -> TrendReplay:
-        """Everybody's trend, of the events before ``until``."""
-        end = int(np.searchsorted(self.ts, until, side="left"))
-        ones = np.ones(end)
-        return TrendReplay(
-            self.item[:end], self.ts[:end], ones, self.n_items, self.trend_half_lives_s
-        )
+    def trend(self) -> TrendReplay:
+        """Everybody's trend, at every half-life."""
+        ones = np.ones(len(self.ts))
+        return TrendReplay(self.item, self.ts, ones, self.n_items, self.trend_half_lives_s)
 
 
 @dataclass(frozen=True)
@@ -107,9 +104,8 @@ class Crowd:
     """
 
     def __init__(self, scene: Scene, frozen_at: float | None = None, popular: bool = True) -> None:
-        self._scene = scene
-        self._trend = scene.trend()
-        self._frozen = None if frozen_at is None else scene.trend(frozen_at)
+        self._trend = _WeightedTrend(scene, np.inf)
+        self._frozen = None if frozen_at is None else _WeightedTrend(scene, frozen_at)
         windows = POPULAR_WINDOWS_S if popular else {}
         self._popular = {
             name: PopularReplay(scene.item, scene.ts, scene.n_items, window_s)
@@ -124,24 +120,42 @@ class Crowd:
 
     def trend(self) -> Floats:
         """(N,) weighted trend now."""
-        return _weighted(self._trend, self._scene.weights)
+        return self._trend.scores()
 
     def frozen_trend(self) -> Floats:
         """(N,) weighted trend now of the events before ``frozen_at``."""
         assert self._frozen is not None
-        return _weighted(self._frozen, self._scene.weights)
+        return self._frozen.scores()
 
     def popular(self) -> dict[str, Floats]:
         """Name -> (N,) counts now."""
         return {name: part.counts for name, part in self._popular.items()}
 
 
-def _weighted(replay: TrendReplay, weights: RankingWeights) -> Floats:
-    """(N,) ``trend_part`` of the features now; logarithms only of the columns that weigh."""
-    mass = replay.mass()
-    used = np.flatnonzero(weights.trend > 0)
-    some = RankingWeights(weights.interest, weights.negative, weights.trend[used])
-    return trend_part(trend_features(np.asfortranarray(mass[:, used])), some)
+class _WeightedTrend:
+    """The weighted trend of the events before ``until``; only half-lives that weigh are kept."""
+
+    def __init__(self, scene: Scene, until: float) -> None:
+        weights, end = scene.weights, int(np.searchsorted(scene.ts, until, side="left"))
+        used = np.flatnonzero(weights.trend > 0)
+        lives = np.array(scene.trend_half_lives_s)[used]
+        self._weights = RankingWeights(weights.interest, weights.negative, weights.trend[used])
+        self._none = np.zeros(scene.n_items, np.float32)
+        self._replay: TrendReplay | None = None
+        if len(used) > 0:
+            log = (scene.item[:end], scene.ts[:end], np.ones(end))
+            self._replay = TrendReplay(*log, scene.n_items, lives.tolist())
+
+    def advance_to(self, now: float) -> None:
+        """Count every event before ``now``."""
+        if self._replay is not None:
+            self._replay.advance_to(now)
+
+    def scores(self) -> Floats:
+        """(N,) weighted sum of the features now."""
+        if self._replay is None:
+            return self._none
+        return trend_part(self._replay.features(), self._weights)
 
 
 def scene_of(
