@@ -44,6 +44,7 @@ from recsys.evaluation.protocol import (
     with_baselines,
     with_habits,
 )
+from recsys.evaluation.ratings import rating_figures
 from recsys.evaluation.report import render
 from recsys.evaluation.split import Queries, draw_users
 from recsys.evaluation.summary import (
@@ -94,8 +95,9 @@ def run(
 
     Returns:
         The report: ``ndcg10`` and ``popular_best_ndcg10`` (of the given k), ``systems`` {name:
-        NDCG}, ``new`` and ``repeats`` with every metric, ``strata``, ``slates``, ``split``, and
-        ``files`` of the reports in the store.
+        NDCG}, ``new`` and ``repeats`` with every metric, ``strata``, ``slates``, ``split``,
+        ``ratings`` (RMSE and MAE; None without ratings to predict), and ``files`` of the reports
+        in the store.
 
     Raises:
         LeakageError: if the bundle knows data from the split on.
@@ -168,6 +170,7 @@ def _measured(
                 "popularity": by_popularity(new, counts, settings),
             },
             "slates": slates(new, past.vectors, popularity),
+            "ratings": rating_figures(past.events, split.start, settings),
             "split": {
                 "name": split.name,
                 "start": split.start,

@@ -27,8 +27,8 @@ def render(report: Mapping[str, Any], plotly_js: str) -> str:
         report: what ``pipelines.evaluate`` returns, with ``lives``.
         plotly_js: the source of plotly.js, put inside.
     """
-    sections = [_headline(report), _new(report), _repeats(report), _strata(report)]
-    sections += [_weights(report), _lives(report), _details(report)]
+    sections = [_headline(report), _new(report), _repeats(report), _ratings(report)]
+    sections += [_strata(report), _weights(report), _lives(report), _details(report)]
     figures: list[Figure] = []
     body = "".join(_section(title, parts, figures) for title, parts in sections if parts)
     page = (resources.files(__package__) / "report.html").read_text(encoding="utf-8")
@@ -82,6 +82,15 @@ def _repeats(report: Mapping[str, Any]) -> tuple[str, list[str | Figure]]:
         _bars(found["systems"], f"NDCG@{found['k']}"),
         _table(found["systems"], found["k"], found["comparisons"]),
     ]
+
+
+def _ratings(report: Mapping[str, Any]) -> tuple[str, list[str | Figure]]:
+    found = report.get("ratings")
+    if not found:
+        return "Predicted ratings", []
+    rows = [[name, *(_spread(m) for m in x.values())] for name, x in found["systems"].items()]
+    note = f"<p>{found['n_ratings_drawn']:,} ratings, each from strictly earlier ones.</p>"
+    return "Predicted ratings", [note, _html_table(["system", "RMSE", "MAE"], rows)]
 
 
 def _strata(report: Mapping[str, Any]) -> tuple[str, list[str | Figure]]:

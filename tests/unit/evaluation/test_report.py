@@ -84,6 +84,16 @@ def test_a_report_without_repeats_leaves_the_section_out() -> None:
     assert "<h2>Repeats</h2>" not in page
 
 
+def test_predicted_ratings_stand_in_the_report_where_there_are_some() -> None:
+    spread = {"mean": 0.97, "low": 0.9, "high": 1.0}
+    systems = {name: {"rmse": spread, "mae": spread} for name in ("damped-bias", "running-mean")}
+    ratings = {"n_ratings_drawn": 1234, "systems": systems}
+    page = render({**_report(), "ratings": ratings}, "")
+    assert "<h2>Predicted ratings</h2><p>1,234 ratings" in page
+    assert page.count("0.9700 [0.9000, 1.0000]") == 4
+    assert "<h2>Predicted" not in render({**_report(), "ratings": None}, "")
+
+
 def test_interests_follow_the_user_and_the_query_shrinks_after_the_last_event() -> None:
     (life,) = _lives()
     assert life["n_events"] == 2
