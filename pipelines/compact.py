@@ -58,6 +58,7 @@ def run(job: Job) -> dict[str, Any]:
         published = archive.manifest()
         if len(files) > 0:
             published = archive.publish(lambda current: _advanced(current, before, files, marks))
+        job.store.settle()  # what leaves the ledger must not be in a write cache only
         n_trimmed = 0 if published is None else _trim(job, ledger, published)
     return {
         "n_archived": sum(file.n_events for file in files.values()),
@@ -108,8 +109,7 @@ def _trim(job: Job, ledger: Ledger, manifest: Manifest) -> int:
             meta = read_meta(job.store, SnapshotKey(tenant, bundle_id, partition))
             if meta is not None:
                 upto = min(upto, meta["ledger_seq"])
-        if upto > ledger.trimmed_seq(partition):
-            n_trimmed += ledger.trim(partition, upto, keep_ids_after)
+        n_trimmed += ledger.trim(partition, upto, keep_ids_after)  # old ids of an ingest too
     return n_trimmed
 
 

@@ -17,7 +17,7 @@ def put_blob(store: Store, name: str, data: bytes) -> dict[str, Any]:
     """Write one file; return its manifest entry ``{path, sha256, n_bytes}``."""
     sha256 = digest(data)
     path = f"blobs/{sha256[:DIGEST_CHARS]}{Path(name).suffix}"
-    if not store.exists(path):
+    if store.size(path) != len(data):
         store.write(path, data)
     return {"path": path, "sha256": sha256, "n_bytes": len(data)}
 

@@ -53,22 +53,9 @@ class DataSettings(Section):
     n_partitions: PositiveInt = 64
     """Partitions of the users; fixed when a store is created."""
     kinds: tuple[str, ...] = (
-        "impression",
-        "view",
-        "click",
-        "play",
-        "like",
-        "dislike",
-        "save",
-        "share",
-        "cart",
-        "purchase",
-        "rating",
-        "skip",
-        "dismiss",
-        "search",
-        "comment",
-    )
+        "impression", "view", "click", "play", "like", "dislike", "save", "share", "cart",
+        "purchase", "rating", "skip", "dismiss", "search", "comment",
+    )  # fmt: skip
     """Event kinds that are accepted."""
     itemless_kinds: tuple[str, ...] = ("search",)
     """Kinds that may come without an item."""
@@ -190,15 +177,8 @@ class EvaluationSettings(Section):
     """How quality is measured."""
 
     positive_kinds: tuple[str, ...] = (
-        "click",
-        "play",
-        "like",
-        "save",
-        "share",
-        "cart",
-        "purchase",
-        "rating",
-    )
+        "click", "play", "like", "save", "share", "cart", "purchase", "rating",
+    )  # fmt: skip
     """Kinds that are right answers; a rating counts from ``interest.rating_positive_min``."""
     n_bootstrap: PositiveInt = 1_000
     """Resamples of the users for the intervals."""

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
+from recsys.archive import CURRENT
 from recsys.column_groups import Column, decode_group, encode_group
 from recsys.errors import ConflictError, NotFoundError, StoreError
 from recsys.interest.profiles import ProfileTable
@@ -123,12 +125,13 @@ def save_groups(
 
     Raises:
         ConflictError: if the stored snapshot knows more than this one (a larger ledger sequence,
-            whose rows may be trimmed already; or another archive manifest), or it was replaced
-            at this very moment.
+            whose rows may be trimmed already; or another archive manifest), if the archive moved
+            on since the groups were folded, or if it was replaced at this very moment.
     """
     old, token = store.read_pointer(key.pointer)
     if old is not None:
         _check_replaces(key, old, position, rebase)
+        _check_latest(store, key, old, position)
     files = {}
     for name, columns in sorted(groups.items()):
         data = encode_group(columns)
@@ -160,6 +163,19 @@ def _check_replaces(key: SnapshotKey, old: Mapping[str, Any], new: Position, reb
             f"snapshot {key.prefix}",
             f"was folded from archive {old['archive_manifest']}, not {new.archive_manifest}",
             "Load it: it holds events that were ingested since",
+        )
+
+
+def _check_latest(store: Store, key: SnapshotKey, old: Mapping[str, Any], new: Position) -> None:
+    """A fold of another manifest than the stored one must be of the newest, or it may go back."""
+    archive, _ = store.read_pointer(CURRENT)
+    if archive is None or old["archive_manifest"] == new.archive_manifest:
+        return
+    if PurePosixPath(archive["manifest"]).stem != new.archive_manifest:
+        raise ConflictError(
+            f"snapshot {key.prefix}",
+            f"would be of archive {new.archive_manifest}, which was replaced meanwhile",
+            "Fold the record again",
         )
 
 

@@ -103,18 +103,26 @@ class Store:
     def put_content(self, prefix: str, data: bytes, suffix: str) -> str:
         """Put a file that is named after its content; return its path."""
         path = f"{prefix.rstrip('/')}/{digest(data)[:DIGEST_CHARS]}{suffix}"
-        if not self.exists(path):
+        if self.size(path) != len(data):  # a power failure may have left it cut
             self.write(path, data)
         return path
 
     def exists(self, path: str) -> bool:
         """Whether there is such a file."""
+        return self.size(path) is not None
+
+    def size(self, path: str) -> int | None:
+        """Bytes of one file; None if there is no such file."""
         try:
             with self._translated(path):
-                obstore.head(self._backend, path)
+                return int(obstore.head(self._backend, path)["size"])
         except NotFoundError:
-            return False
-        return True
+            return None
+
+    def settle(self) -> None:
+        """Wait until all that was written outlives a power failure; object stores do so anyway."""
+        if self.root is not None:
+            os.sync()
 
     def paths(self, prefix: str) -> list[str]:
         """Paths of all files below a prefix, sorted."""
@@ -167,7 +175,7 @@ class Store:
             with self._translated(path):
                 found = obstore.get(self._backend, path)
                 data = bytes(found.bytes())
-                token = digest(data) if self.root is not None else found.meta["e_tag"]
+                token = digest(data) if self.root is not None else _version(found.meta)
         except NotFoundError:
             return None, None
         try:
@@ -186,7 +194,7 @@ class Store:
         if self.root is not None:
             self._swap_local(self.root / path, data, expected)
             return
-        mode: Any = "create" if expected is None else {"e_tag": expected}
+        mode: Any = "create" if expected is None else json.loads(expected)
         try:
             obstore.put(self._backend, path, data, mode=mode)
         except (AlreadyExistsError, PreconditionError) as error:
@@ -225,6 +233,12 @@ class Store:
             raise NotFoundError(f"{self.uri}/{path}", "does not exist") from error
         except (BaseError, OSError) as error:
             raise StoreError(f"{self.uri}/{path}", f"failed ({error})", _REMEDY) from error
+
+
+def _version(meta: Any) -> str:
+    """What a conditional put is held against: S3 compares the ``e_tag``, GCS the ``version``."""
+    names = ("e_tag", "version")
+    return json.dumps({name: meta[name] for name in names if meta.get(name) is not None})
 
 
 _REMEDY = "Check that --store exists, that you may read and write it, and the cloud's credentials"

@@ -59,18 +59,19 @@ class SlateMaker:
             as_of: Unix seconds.
             request: length and seen filter.
         """
+        trend_as_of = self.trend.as_of  # before the features: they may be newer, never older
         features = self.trend.features(as_of)
         options = SlateOptions(
             k=request.k,
             exclude_seen=request.exclude_seen,
-            candidates=self._candidates(evidence, features, as_of),
+            candidates=self._candidates(evidence, features, as_of, request.exclude_seen),
         )
         slate = make_slate(self.shelf, evidence, features, as_of, options)
         return SlateReply(
             request_id=uuid.uuid4().hex,
             user_id=None,
             as_of=as_of,
-            trend_as_of=self.trend.as_of,
+            trend_as_of=trend_as_of,
             profile_version=None,
             degraded=False,
             cold_start=False,
@@ -78,14 +79,19 @@ class SlateMaker:
         )
 
     def _candidates(
-        self, evidence: Evidence, features: npt.NDArray[np.float32], as_of: float
+        self,
+        evidence: Evidence,
+        features: npt.NDArray[np.float32],
+        as_of: float,
+        exclude_seen: bool,
     ) -> npt.NDArray[np.int64] | None:
         """None = score the whole catalog; in a large one, the nearest items and the trend's top."""
         if len(self.shelf.catalog) < self._retrieval.exact_below:
             return None
         wanted = self._retrieval.n_candidates + self._max_k
         allowed = eligible(self.shelf, features, as_of)
-        allowed[evidence.seen] = False
+        if exclude_seen:
+            allowed[evidence.seen] = False
         rising = top_k(trend_part(features, self.shelf.weights), allowed, wanted)
         if not evidence.u.any():
             return rising

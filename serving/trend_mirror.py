@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 
@@ -35,20 +36,23 @@ class TrendMirror:
         return self._as_of if math.isfinite(self._as_of) else None
 
     def apply(self, update: TrendUpdate) -> None:
-        """Take an update in."""
-        if update.is_full:
-            self._state = TrendState(self._half_lives_s)
-        for columns in update.parts:
-            self._state.merge(TrendState.from_columns(columns))
+        """Take an update in; slates that are being made in other threads keep what they read."""
+        if update.is_full or len(update.parts) > 0:
+            fresh = TrendState(self._half_lives_s)
+            state = fresh if update.is_full else copy.deepcopy(self._state)
+            for columns in update.parts:
+                state.merge(TrendState.from_columns(columns))
+            self._state = state
         self.version = update.version
         self._as_of = update.as_of
 
     def mass(self, as_of: float) -> npt.NDArray[np.float32]:
         """(N, Ht) decayed numbers of events; a moment before the last event counts as that."""
         key = (self.version, as_of)
-        if self._mass is None or self._mass[0] != key:
-            self._mass = (key, self._state.at(as_of, self._n_items))
-        return self._mass[1]
+        held = self._mass
+        if held is None or held[0] != key:
+            held = self._mass = (key, self._state.at(as_of, self._n_items))
+        return held[1]
 
     def features(self, as_of: float) -> npt.NDArray[np.float32]:
         """(N, Ht) ``trend_features`` at a moment."""

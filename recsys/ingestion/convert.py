@@ -131,7 +131,8 @@ def as_time(column: pa.ChunkedArray, unit: str | None) -> tuple[pa.Array, Bad, B
     if pa.types.is_timestamp(kind):
         return pc.cast(pc.cast(array, _stamp(kind.tz), safe=False), pa.int64()), none, none
     if pa.types.is_date(kind):
-        return pc.cast(pc.cast(array, _MICROSECONDS), pa.int64()), none, none
+        days = pc.cast(pc.cast(array, pa.date32(), safe=False), pa.int32())
+        return _time_of_numbers(pc.multiply(pc.cast(days, pa.float64()), 86_400.0), "s")
     if _is_text(kind) or _is_bytes(kind):
         return _time_of_text(array, unit)
     return _time_of_numbers(array, unit)

@@ -98,7 +98,7 @@ def _by_value(
     for i, value in enumerate(array.to_pylist()):
         try:
             values.append(None if value is None else convert(value))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             values.append(None)
             bad[i] = True
     verdicts.mark(bad, f"wrong_type_{name}")
@@ -120,4 +120,8 @@ def _pairs(value: Any) -> list[tuple[str, str]]:
         value = list(value.items())
     if not isinstance(value, list):
         raise TypeError(type(value))
-    return [(str(k), v if isinstance(v, str) else json.dumps(v)) for k, v in value if v is not None]
+    pairs = [
+        (str(k), v if isinstance(v, str) else json.dumps(v)) for k, v in value if v is not None
+    ]
+    "".join(part for pair in pairs for part in pair).encode()  # half a surrogate pair is no text
+    return pairs

@@ -9,11 +9,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.json as pa_json
 
 from recsys.errors import DataError
 from recsys.ingestion.raw import RawBatch
 from recsys.ingestion.sources import Split, open_file, open_stream
+
+_MAX_BRACKETS = 500
+"""Openings in one line; Arrow's parser overruns its stack at some ten thousand levels."""
+_EXACT_BELOW = 2.0**53
 
 
 def read_jsonl(split: Split, n_bytes: int) -> Iterator[RawBatch]:
@@ -61,6 +66,10 @@ def _parse(offset: int, lines: bytes) -> RawBatch:
     starts = np.concatenate([[0], np.flatnonzero(raw == 10) + 1])
     lengths = np.diff(np.concatenate([starts, [len(lines) + 1]])) - 1
     starts = starts[lengths > 0]
+    opened = np.flatnonzero((raw == ord("{")) | (raw == ord("[")))
+    n_opened = np.diff(np.searchsorted(opened, np.append(starts, len(lines))))
+    if n_opened.max(initial=0) > _MAX_BRACKETS:
+        return _parse_slowly(offset, lines)
     try:
         table = pa_json.read_json(
             pa.BufferReader(lines),
@@ -69,9 +78,17 @@ def _parse(offset: int, lines: bytes) -> RawBatch:
     except pa.ArrowInvalid:
         return _parse_slowly(offset, lines)
     stamped = any(pa.types.is_timestamp(f.type) for f in table.schema)  # text that looks like time
-    if len(table) != len(starts) or stamped:
+    rounded = any(_is_rounded(column) for column in table.columns)
+    if len(table) != len(starts) or stamped or rounded or table.num_columns == 0:
         return _parse_slowly(offset, lines)
     return RawBatch(table, starts.astype(np.int64) + offset)
+
+
+def _is_rounded(column: pa.ChunkedArray) -> bool:
+    """Whether whole numbers may have lost digits: one beyond int64 makes the column floats."""
+    if not pa.types.is_floating(column.type):
+        return False
+    return pc.any(pc.greater_equal(pc.abs(column), _EXACT_BELOW)).as_py() is True
 
 
 def _parse_slowly(offset: int, lines: bytes) -> RawBatch:
@@ -82,18 +99,24 @@ def _parse_slowly(offset: int, lines: bytes) -> RawBatch:
     place = offset
     for line in lines.split(b"\n"):
         try:
-            value = json.loads(line) if line.strip() else None
-            if value is not None and not isinstance(value, dict):
-                raise ValueError("not an object")
-            if value is not None:
-                rows.append(value)
+            if line.strip():
+                rows.append(_object(line))
                 positions.append(place)
-        except ValueError:
+        except (ValueError, RecursionError):
             malformed.append((place, line.decode("utf-8", "replace")))
         place += len(line) + 1
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: _column([row.get(name) for row in rows]) for name in names}
     return RawBatch(pa.table(columns), np.array(positions, np.int64), malformed)
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    value = json.loads(line)
+    if not isinstance(value, dict) or len(value) == 0:
+        raise ValueError("no object, or an empty one")
+    if b"\\u" in line:
+        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
+    return value
 
 
 def _column(values: list[Any]) -> pa.Array:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from recsys.errors import DataError
 from recsys.ingestion.convert import detect_time_unit
 from recsys.ingestion.entities import KEYS, TIMES, merge_entities, validate_entities
-from recsys.ingestion.mapping import TABLES, ColumnMap, apply, resolve, unused
+from recsys.ingestion.mapping import REQUIRED, TABLES, ColumnMap, apply, resolve, unused
 from recsys.ingestion.quarantine import QUARANTINE
 from recsys.ingestion.reading import first_rows, plan_splits, read_split
 from recsys.ingestion.sources import SourceFile, find_files
@@ -63,7 +63,11 @@ def understand(
     sources = []
     for file in files:
         sample = first_rows(file)
-        resolved = resolve(mapping, table, sample.column_names, file.path)
+        names = sample.column_names
+        if file.format == "jsonl":  # what no row of the sample has may come in a later one
+            later = {*TABLES[table].names} - {*names, *REQUIRED[table], *times}
+            names = [*names, *sorted(later)]
+        resolved = resolve(mapping, table, names, file.path)
         columns = apply(resolved, sample)
         found = {n: detect_time_unit(columns[n]) for n in times if n in columns}
         units = {name: unit for name, unit in found.items() if unit is not None}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recsys.ingestion.raw import RawBatch
 
@@ -47,11 +48,24 @@ class Verdicts:
     def quarantine(self, raw: RawBatch, table: str, source: str) -> pa.Table:
         """The bad rows and the malformed lines of a batch, schema ``QUARANTINE``."""
         index = np.flatnonzero(self._code)
-        rows = raw.table.take(index).to_pylist() if len(index) else []
+        rows = _plain_rows(raw.table.take(index)) if len(index) else []
+        rows = rows or [{}] * len(index)  # of a batch that has none of the columns wanted
         reasons = [self._reasons[c] for c in self._code[index]] + [MALFORMED] * len(raw.malformed)
         positions = [*raw.positions[index].tolist(), *(p for p, _ in raw.malformed)]
         texts = [as_json(row) for row in rows] + [text for _, text in raw.malformed]
         return quarantined(table, source, reasons, positions, texts)
+
+
+def _plain_rows(table: pa.Table) -> list[dict[str, Any]]:
+    """Rows as Python values; times as text, since Python's own cannot hold all of Arrow's."""
+    for i, field in enumerate(table.schema):
+        if pa.types.is_timestamp(field.type) or pa.types.is_date(field.type):
+            stamps = table.column(i)
+            if pa.types.is_timestamp(field.type):
+                stamps = pc.cast(stamps, pa.timestamp(field.type.unit))  # UTC; zones may be unknown
+            table = table.set_column(i, field.name, pc.cast(stamps, pa.string()))
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
 
 
 def quarantined(

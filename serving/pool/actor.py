@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import RayError
 
 from recsys.bundle import load_bundle
 from recsys.errors import LedgerError, RecsysError, StoreError
@@ -81,7 +81,7 @@ class ShardActor(Shard):
                 name = self._spec.actor_name(TREND_BOARD)
                 self._board = ray.get_actor(name, namespace=self._spec.namespace)
             taken: bool = ray.get(self._board.push.remote(push), timeout=PUSH_TIMEOUT_S)
-        except (RayActorError, TimeoutError, ValueError):
+        except (RayError, TimeoutError, ValueError):
             self._board = None
             return None
         return taken

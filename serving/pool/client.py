@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from recsys.errors import RecsysError, UnavailableError
 from recsys.schema import Event, partition_of
@@ -208,13 +208,13 @@ class PoolClient:
             options = {} if group is None else {"concurrency_group": group}
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                 return await call.options(**options).remote(*args)
-        except (RayActorError, TimeoutError) as error:
-            raise UnavailableError(role, "does not answer", "Retry") from error
         except RayTaskError as error:
             cause = getattr(error, "cause", None)
             if isinstance(cause, RecsysError):
                 raise cause from None
             raise
+        except (RayError, TimeoutError) as error:  # the actor, its node or its answer is lost
+            raise UnavailableError(role, "does not answer", "Retry") from error
 
     def _handle(self, name: str) -> Any:
         if name not in self._handles:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from recsys.errors import ConflictError, UnavailableError
 from recsys.events import UNKNOWN_ITEM
 from recsys.schema import Event, partition_of
-from recsys.snapshot import TREND, save_groups
+from recsys.snapshot import TREND, read_meta, save_groups
 from recsys.trend import TrendState
 from serving.pool.commits import GroupCommit
 from serving.pool.messages import AckBatch, ProfileView
@@ -113,11 +113,12 @@ class Shard:
     def save_snapshots(self) -> int:
         """Write a snapshot of every partition that changed; return how many were written.
 
-        A partition whose stored snapshot went ahead (somebody bootstrapped after an ingest) is
-        loaded again instead.
+        A partition, changed or not, whose stored snapshot went ahead (somebody bootstrapped
+        after an ingest) is loaded again instead.
         """
         with self._state:
             dirty = [p.number for p in self._partitions.values() if p.is_dirty]
+            clean = [p.number for p in self._partitions.values() if not p.is_dirty]
         n_saved = 0
         for number in dirty:
             try:
@@ -127,6 +128,9 @@ class Shard:
                 log.info("partition %d is loaded again: %s", number, error)
                 with self._commit.lock:
                     self.load([number])
+        for number in filter(self._is_behind, clean):
+            with self._commit.lock:
+                self.load([number])
         return n_saved
 
     def counts(self) -> tuple[tuple[int, ...], int, int]:
@@ -138,6 +142,12 @@ class Shard:
                 sum(len(p.table) for p in owned),
                 sum(p.n_folded for p in owned),
             )
+
+    def _is_behind(self, number: int) -> bool:
+        """Whether the stored snapshot was folded from another archive than ours."""
+        stored = read_meta(self._ground.store, self._ground.key(number))
+        held = self._partitions[number].position.archive_manifest
+        return stored is not None and stored["archive_manifest"] != held
 
     def _owned(self, user_id: str) -> int:
         number = partition_of(self._ground.tenant, user_id, self._n_partitions)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from pipelines import compact
@@ -262,3 +264,23 @@ def known(ledger: Ledger, again: Event) -> int:
     """0 if the ledger takes it for a duplicate."""
     partition = partition_of(again.tenant, again.user_id, N_PARTITIONS)
     return ledger.append([partition], [again])[0]
+
+
+def test_ids_that_an_ingest_registered_are_forgotten_without_live_events_too(job: Job) -> None:
+    append(job, [event(2)])
+    compact.run(job)
+    ids = pa.table({"tenant": ["default"], "user_id": ["u"], "event_id": ["e"], "ts": [10**15]})
+    with closing(open_ledger(job.ledger_url)) as ledger:
+        assert ledger.register_archived([0], ids) == 1
+        compact.run(job)
+        assert ledger.register_archived([0], ids) == 1
+
+
+def test_what_leaves_the_ledger_is_on_the_disk_for_good(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(job, [event(1)])
+    left: list[int] = []
+    monkeypatch.setattr(os, "sync", lambda: left.append(n_in_ledger(job)))
+    compact.run(job)
+    assert (left, n_in_ledger(job)) == ([1], 0)

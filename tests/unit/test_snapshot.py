@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from recsys.archive import CURRENT
 from recsys.errors import ChecksumError, ConflictError, StoreError
 from recsys.snapshot import (
     Position,
@@ -134,3 +135,11 @@ def test_a_snapshot_of_a_later_format_is_refused(store: Store) -> None:
     store.swap_pointer(KEY.pointer, {**value, "format_version": 99}, token)
     with pytest.raises(StoreError, match="format 99"):
         read_meta(store, KEY)
+
+
+def test_a_fold_of_an_archive_that_was_replaced_meanwhile_does_not_go_back(store: Store) -> None:
+    save_groups(store, KEY, group(), Position(5, "m2"))
+    store.swap_pointer(CURRENT, {"manifest": "archive/manifests/m2.json"}, None)
+    with pytest.raises(ConflictError, match="m1, which was replaced"):
+        save_groups(store, KEY, group(2.0), Position(9, "m1"), rebase=True)
+    save_groups(store, KEY, group(3.0), Position(9, "m2"), rebase=True)

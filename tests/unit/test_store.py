@@ -2,10 +2,13 @@ import os
 import pickle
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
+import obstore
 import pyarrow as pa
 import pytest
 
+from recsys.blobs import put_blob, read_blob
 from recsys.errors import ChecksumError, ConflictError, NotFoundError, StoreError
 from recsys.store import Store, digest
 
@@ -172,3 +175,29 @@ def test_a_place_without_permission_is_an_error_of_the_store(tmp_path: Path) -> 
     tmp_path.chmod(0o500)
     with pytest.raises(StoreError):
         Store(str(tmp_path / "s")).write("a", b"")
+
+
+def test_a_file_that_a_power_failure_cut_is_written_again(store: Store) -> None:
+    path = store.put_content("blobs", b"whole", ".bin")
+    store.write(path, b"")
+    assert store.size(path) == 0
+    assert store.put_content("blobs", b"whole", ".bin") == path
+    assert store.read(path) == b"whole"
+    entry = put_blob(store, "x.bin", b"blob")
+    store.write(entry["path"], b"b")
+    assert put_blob(store, "x.bin", b"blob") == entry
+    assert read_blob(store, entry) == b"blob"
+
+
+def test_a_pointer_is_held_against_all_that_names_its_version(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    meta = {"e_tag": "abc", "version": "17"}
+    modes: list[object] = []
+    found = SimpleNamespace(meta=meta, bytes=lambda: b"{}")
+    monkeypatch.setattr(obstore, "get", lambda *_: found)
+    monkeypatch.setattr(obstore, "put", lambda *_, mode: modes.append(mode))
+    store = Store("memory:///")
+    _, token = store.read_pointer("p")
+    store.swap_pointer("p", {}, token)
+    assert modes == [meta], "GCS asks for the version"

@@ -122,3 +122,9 @@ def test_times_of_no_size_have_no_unit() -> None:
     assert detect_time_unit(column([None, None], pa.int64())) is None
     assert detect_time_unit(column([NOON])) is None
     assert detect_time_unit(column(["2024-05-01"])) is None
+
+
+def test_dates_are_their_midnights() -> None:
+    ts, bad, other = as_time(pa.array([19_000, None, -1, 2**31 - 1], pa.date32()), None)
+    assert ts.to_pylist() == [19_000 * 86_400_000_000, None, -86_400_000_000, None]
+    assert bad.tolist() == [False, False, False, True] and not other.any()

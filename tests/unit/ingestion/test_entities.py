@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -101,3 +102,12 @@ def test_a_catalog_of_mostly_bad_rows_is_refused(tmp_path: Path) -> None:
     path.write_text("item_id,title\n")
     with pytest.raises(DataError, match="no row"):
         read_entities([str(path)], {}, "items", RULES)
+
+
+@pytest.mark.parametrize("attributes", ['{"a": "\\ud800"}', "[" * 100_000])
+def test_attributes_that_no_table_can_hold_are_quarantined(attributes: str) -> None:
+    rules = replace(RULES, settings=DataSettings(max_text_bytes=200_000))
+    table = pa.table({"item_id": ["a"], "attributes": [attributes]})
+    mapping = resolve({}, "items", table.column_names, "f")
+    done = validate_entities(RawBatch(table, np.arange(1)), mapping, rules, "items", "f")
+    assert done.quarantine["reason"].to_pylist() == ["wrong_type_attributes"]

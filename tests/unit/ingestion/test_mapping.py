@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
 from recsys.errors import ConfigError
 from recsys.ingestion.mapping import apply, check_mapping, parse_mapping, resolve, unused
+from recsys.ingestion.plan import understand
 
 FOUND = ["user", "item_id", "kind", "ts", "extra", "ingested_at"]
 
@@ -50,3 +54,17 @@ def test_a_malformed_option_is_refused(option: str) -> None:
 def test_a_column_that_stands_twice_is_refused() -> None:
     with pytest.raises(ConfigError, match="twice"):
         resolve({}, "items", ["item_id", "title", "title"], "x")
+
+
+def test_a_column_that_only_later_json_lines_have_is_read(tmp_path: Path) -> None:
+    row = {"user_id": "u", "item_id": "i", "kind": "click", "ts": 1}
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(json.dumps({**row, **more}) + "\n" for more in ({}, {"value": 2.5})))
+    first = tmp_path / "first.jsonl"
+    first.write_text(json.dumps(row) + "\n")  # as if the sample had ended here
+    for file in (path, first):
+        (source,), _ = understand([str(file)], {}, "events")
+        assert source.mapping.columns["value"] == "value"
+    assert "created_at" not in understand([str(first)], {}, "items")[0][0].mapping.columns, (
+        "the unit of its times is not known"
+    )

@@ -166,3 +166,34 @@ def test_a_csv_of_only_a_header_has_columns_and_no_rows(tmp_path: Path) -> None:
     path.write_text("x,y\n")
     assert rows(everything(file_at(path))) == []
     assert first_rows(file_at(path)).column_names == ["x", "y"]
+
+
+def test_whole_numbers_beyond_int64_keep_their_digits(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"user_id": 12345678901234567890}\n{"user_id": 12345678901234567891}\n')
+    users = [row["user_id"] for row in rows(everything(file_at(path)))]
+    assert users == ["12345678901234567890", "12345678901234567891"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param('{"x": "\\ud800"}', id="half a surrogate pair"),
+        pytest.param('{"\\udc00": 1}', id="such a name"),
+        pytest.param('{"a":' * 20_000 + "1" + "}" * 20_000, id="too deep for Arrow"),
+    ],
+)
+def test_a_line_that_no_table_can_hold_is_malformed(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"x": "good"}\n' + line + "\n")
+    (batch,) = everything(file_at(path))
+    assert batch.table.to_pylist() == [{"x": "good"}]
+    assert [text for _, text in batch.malformed] == [line]
+
+
+def test_lines_that_name_no_column_at_all_are_malformed(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text("{}\n\n{}\n")
+    (batch,) = everything(file_at(path))
+    assert len(batch.table) == len(batch.positions) == 0
+    assert batch.malformed == [(0, "{}"), (4, "{}")]

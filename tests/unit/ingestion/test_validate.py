@@ -155,3 +155,27 @@ def test_an_empty_batch_is_an_empty_table() -> None:
     done = validate(pa.Table.from_pylist([GOOD]).slice(0, 0))
     assert done.sound.schema.equals(EVENTS)
     assert len(done.sound) == 0
+
+
+@pytest.mark.parametrize(
+    ("stamp", "reason"),
+    [
+        (pa.array([2**61], pa.timestamp("us")), "time_in_future"),
+        (pa.array([2**50], pa.timestamp("s", tz="UTC")), "time_in_future"),
+        (pa.array([-(2**61)], pa.timestamp("us", tz="Mars/Olympus")), "bad_time"),
+        (pa.array([2**31 - 1], pa.date32()), "wrong_type_ts"),
+    ],
+)
+def test_times_that_python_cannot_hold_are_quarantined(stamp: pa.Array, reason: str) -> None:
+    table = pa.Table.from_pylist([{k: v for k, v in GOOD.items() if k != "ts"}])
+    done = validate(table.append_column("ts", stamp))
+    assert done.quarantine["reason"].to_pylist() == [reason]
+    assert json.loads(done.quarantine["raw"][0].as_py())["user_id"] == GOOD["user_id"]
+
+
+def test_rows_without_any_column_that_is_wanted_are_quarantined() -> None:
+    raw = RawBatch(pa.table({"other": [1, 2]}).select([]), np.arange(2))
+    mapping = resolve({}, "events", list(GOOD), "log")
+    done = validate_events(raw, mapping, Rules(DataSettings(), "default", NOW), "log")
+    assert done.quarantine["reason"].to_pylist() == ["missing_user_id"] * 2
+    assert done.quarantine["raw"].to_pylist() == ["{}", "{}"]

@@ -255,3 +255,17 @@ def test_a_position_says_what_is_folded(
     shard = new_shard()
     (number,) = shard.append([event("u", "space-1"), event("u", "space-2")]).versions
     assert shard._partitions[number].position == Position(2)
+
+
+def test_a_quiet_partition_bootstrapped_by_others_is_loaded_again(
+    new_shard: NewShard, ground: Ground
+) -> None:
+    shard = new_shard()
+    shard.save_snapshots()
+    number = partition_of("default", "u", 4)
+    other = load_partition(ground, number)
+    other.table.rows(["u"], create=True)
+    position = Position(0, "newer")
+    save(ground.store, ground.key(number), other.table, other.trend, position, rebase=True)
+    assert shard.save_snapshots() == 0
+    assert shard.read(["u"], NOW)[0].is_known

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from recsys.trend import TrendState
-from serving.pool.messages import TrendPush
+from serving.pool.messages import TrendPush, TrendUpdate
 from serving.pool.trend_board import N_DELTAS, TrendBoard
 from serving.trend_mirror import TrendMirror
 
@@ -119,3 +121,28 @@ def test_a_board_that_restarted_gives_the_whole_to_holders_of_later_versions(
 ) -> None:
     board.push(push("a", 1, trend((0, 0.0)), is_full=True))
     assert board.pull(99).is_full
+
+
+def test_an_update_leaves_what_other_threads_are_reading_as_it_was(
+    board: TrendBoard, mirror: TrendMirror
+) -> None:
+    board.push(push("a", 1, trend((1, 0.0)), is_full=True))
+    mirror.apply(board.pull(0))
+    reading = mirror._state
+    board.push(push("a", 2, trend((0, 5.0))))
+    mirror.apply(board.pull(mirror.version))
+    np.testing.assert_array_equal(reading.items, [1])
+    assert reading.t_ref == 0.0
+    np.testing.assert_array_equal(mirror._state.items, [0, 1])
+
+
+def test_moments_that_are_asked_for_at_the_same_time_do_not_mix() -> None:
+    class Interrupted(TrendMirror):
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, value)
+            if name == "_mass" and value is not None and value[0][1] == 0.0:
+                self.mass(100.0)  # another thread, just now
+
+    mirror = Interrupted(HALF_LIVES, N_ITEMS)
+    mirror.apply(TrendUpdate(1, 0.0, is_full=True, parts=(trend((1, 0.0)).columns(),)))
+    np.testing.assert_array_equal(mirror.mass(0.0), trend((1, 0.0)).at(0.0, N_ITEMS))
