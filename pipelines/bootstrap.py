@@ -32,7 +32,7 @@ from pipelines.job import (
     ray_session,
 )
 from recsys.archive import Archive
-from recsys.bundle import MODEL_SECTIONS, Bundle, load_bundle
+from recsys.bundle import Bundle, load_bundle
 from recsys.catalog import Catalog
 from recsys.errors import ConflictError
 from recsys.folding import empty_state, fold_record, read_to_position
@@ -60,8 +60,7 @@ class FoldBasis:
 
 def fold_basis(job: Job, bundle: Bundle) -> FoldBasis:
     """The basis of a bundle for a job."""
-    fixed = {name: getattr(bundle.settings, name) for name in MODEL_SECTIONS}
-    settings = job.settings.model_copy(update=fixed)
+    settings = bundle.settings_within(job.settings)
     return FoldBasis(bundle.bundle_id, bundle.catalog, bundle.vectors, settings)
 
 

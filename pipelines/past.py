@@ -86,7 +86,7 @@ def read_past(job: Job, bundle_id: str | None = None, table: pa.Table | None = N
     named = pc.drop_null(pc.unique(table["item_id"])).to_pylist()
     known = ITEMS.empty_table() if items is None else items
     catalog, vectors = vectors_for(job, bundle, known, named)
-    settings = bundle.settings.model_copy(update={"evaluation": job.settings.evaluation})
+    settings = bundle.settings_within(job.settings)
     events = event_arrays(table, catalog.index)
     kinds = settings.evaluation.positive_kinds
     positive = is_positive(events.kind, events.value, kinds, settings.interest)

@@ -76,6 +76,11 @@ class Bundle:
     settings: Settings
     """Settings of the sections ``MODEL_SECTIONS``; all others are defaults."""
 
+    def settings_within(self, process: Settings) -> Settings:
+        """The settings of a process, with the bundle's in the sections that a bundle fixes."""
+        fixed = {name: getattr(self.settings, name) for name in MODEL_SECTIONS}
+        return process.model_copy(update=fixed)
+
     @property
     def bundle_id(self) -> str:
         """The hash that names the bundle."""

@@ -59,7 +59,7 @@ def _detail(error: RecsysError) -> str:
     """What a client may know: a ledger's error names paths of the server."""
     if isinstance(error, LedgerError):
         log.error("the ledger refused", exc_info=error)
-        return "The events could not be made durable; nothing was taken. Retry"
+        return "Not all events could be made durable. Retry; those with an event_id count once"
     return str(error)
 
 

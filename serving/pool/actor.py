@@ -28,6 +28,8 @@ from serving.pool.view import profile_view
 log = logging.getLogger(__name__)
 
 PUSH_TIMEOUT_S = 5.0
+HEAL_EVERY_S = 60.0
+"""Seconds between full sums of the trend: whatever was lost on the way is whole again."""
 RETRY_PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0)
 
 T = TypeVar("T")
@@ -64,7 +66,7 @@ class ShardActor(Shard):
 
     def _feed_board(self) -> None:
         """Push for ever. A push that was not answered is repeated as it was."""
-        push = self._next_push(is_full=True)
+        push, healed = self._next_push(is_full=True), time.monotonic()
         while True:
             taken = self._push(push)
             if taken is False:  # something is missing in between
@@ -72,7 +74,9 @@ class ShardActor(Shard):
                 continue
             time.sleep(self._spec.settings.serving.trend_push_s)
             if taken:
-                push = self._next_push(is_full=False)
+                is_due = time.monotonic() - healed > HEAL_EVERY_S
+                push = self._next_push(is_full=is_due)
+                healed = time.monotonic() if is_due else healed
 
     def _push(self, push: TrendPush) -> bool | None:
         """What the board answered; None while it is away."""

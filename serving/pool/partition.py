@@ -10,7 +10,7 @@ import numpy as np
 
 from recsys import snapshot
 from recsys.archive import Archive
-from recsys.bundle import MODEL_SECTIONS, Bundle
+from recsys.bundle import Bundle
 from recsys.errors import ChecksumError, NotFoundError
 from recsys.events import UNKNOWN_ITEM
 from recsys.folding import fold_batch, fold_partition, fold_record, read_to_position
@@ -42,13 +42,12 @@ class Ground:
     @classmethod
     def of(cls, bundle: Bundle, ledger: Ledger, settings: Settings) -> Ground:
         """The ground of a bundle in a process with its own settings."""
-        fixed = {name: getattr(bundle.settings, name) for name in MODEL_SECTIONS}
         return cls(
             store=bundle.store,
             ledger=ledger,
             bundle=bundle,
             tenant=bundle.tenant,
-            settings=settings.model_copy(update=fixed),
+            settings=bundle.settings_within(settings),
             weights=with_settings(bundle.weights, settings.ranking),
         )
 

@@ -44,6 +44,7 @@ class Shard:
         self._ground = ground
         self._n_partitions = n_partitions
         self._partitions: dict[int, Partition] = {}
+        self._torn: set[int] = set()  # owned, but not whole: loaded again at the next touch
         self._state = threading.RLock()
         self._commit: GroupCommit[tuple[int, Event], _Appended] = GroupCommit(self._commit_batch)
         self._delta = TrendState(ground.settings.trend.half_lives_s)
@@ -55,6 +56,7 @@ class Shard:
             loaded = load_partition(self._ground, number)
             with self._state:
                 self._partitions[number] = loaded
+                self._torn.discard(number)
                 self._is_reloaded = True
 
     def append(self, events: Sequence[Event]) -> AckBatch:
@@ -151,6 +153,9 @@ class Shard:
 
     def _owned(self, user_id: str) -> int:
         number = partition_of(self._ground.tenant, user_id, self._n_partitions)
+        if number in self._torn:
+            with self._commit.lock:
+                self.load([number])
         if number not in self._partitions:
             raise UnavailableError(f"partition {number}", "is not served here", "Ask the directory")
         return number
@@ -181,8 +186,11 @@ class Shard:
             try:
                 self._delta.merge(self._partitions[number].fold(self._ground, events, last_seq))
             except Exception:
-                # they are committed: what cannot be folded live is folded from the ledger
+                # they are committed: what cannot be folded live is folded from the ledger, and
+                # until that is done nothing may be read, or folded past them
                 log.exception("partition %d is loaded again", number)
+                self._partitions.pop(number, None)
+                self._torn.add(number)
                 self.load([number])
 
     def _save(self, number: int) -> None:

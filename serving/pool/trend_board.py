@@ -1,12 +1,13 @@
 """The trend board: the sum of all shards' trends, handed on to gateways in small pieces.
 
 Shards push numbered deltas; a gap in the numbers (a restart on either side) makes the board ask
-for the shard's full sum, so a lost delta heals itself. Gateways pull what came since the version
-that they hold: deltas as a rule, the whole after a replacement.
+for the shard's full sum, which is pushed once a minute too, so a lost delta heals itself. Gateways
+pull what came since the version that they hold: deltas as a rule, the whole after a replacement.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Sequence
 
@@ -21,14 +22,16 @@ class TrendBoard:
 
     Args:
         shards: names of the shards that must have pushed before ``as_of`` means anything.
+        first_version: where versions start; None = the clock's microseconds, so that a board that
+            was started again never gives a version twice.
     """
 
-    def __init__(self, shards: Sequence[str]) -> None:
+    def __init__(self, shards: Sequence[str], first_version: int | None = None) -> None:
         self._totals: dict[str, TrendState] = {}
         self._sequences: dict[str, int] = {}
         self._as_of = dict.fromkeys(shards, float("-inf"))
-        self._version = 1
-        self._whole_since = 1  # holders of an older version must replace, not add
+        self._version = time.time_ns() // 1_000 if first_version is None else first_version
+        self._whole_since = self._version  # holders of an older version must replace, not add
         self._deltas: deque[tuple[int, Columns]] = deque(maxlen=N_DELTAS)
 
     def push(self, push: TrendPush) -> bool:

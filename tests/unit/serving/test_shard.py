@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recsys.archive import Archive
-from recsys.errors import LedgerError, UnavailableError
+from recsys.errors import LedgerError, StoreError, UnavailableError
 from recsys.folding import fold_partition, read_to_position
 from recsys.schema import Event, partition_of
 from recsys.snapshot import Position, load, save
@@ -222,6 +222,26 @@ def test_a_committed_event_whose_fold_fails_is_folded_from_the_ledger(
     monkeypatch.setattr(shard_module.Partition, "fold", fail)
     assert shard.append([event("u", "space-1")]).n_accepted == 1
     assert shard.read(["u"], NOW)[0].n_events == 1
+
+
+def test_a_partition_that_is_not_whole_is_not_read_until_it_is(
+    new_shard: NewShard, event: MakeEvent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard = new_shard()
+
+    def fail(*_: object, **__: object) -> None:
+        raise StoreError("store", "is away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(shard_module.Partition, "fold", fail)
+        broken.setattr(shard_module, "load_partition", fail)
+        with pytest.raises(StoreError):
+            shard.append([event("u", "space-1")])
+        with pytest.raises(StoreError):
+            shard.read(["u"], NOW)
+    assert shard.read(["u"], NOW)[0].n_events == 1  # committed, so folded in the end
+    assert shard.append([event("u", "space-2")]).n_accepted == 1
+    assert shard.read(["u"], NOW)[0].n_events == 2
 
 
 def test_threads_append_at_the_same_time(new_shard: NewShard, event: MakeEvent) -> None:

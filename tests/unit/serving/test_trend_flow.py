@@ -71,6 +71,19 @@ def test_as_of_is_that_of_the_slowest_shard(board: TrendBoard, mirror: TrendMirr
     assert mirror.as_of == 50.0
 
 
+def test_a_board_that_was_started_again_gives_no_version_twice(mirror: TrendMirror) -> None:
+    first = TrendBoard(["a"])
+    first.push(push("a", 1, trend((1, 0.0)), is_full=True))
+    mirror.apply(first.pull(mirror.version))
+    again = TrendBoard(["a"])
+    again.push(push("a", 2, trend((1, 0.0), (2, 0.0)), is_full=True))
+    again.push(push("a", 3, trend((3, 0.0))))
+    update = again.pull(mirror.version)
+    assert update.is_full  # what the mirror holds is not what the new board counts from
+    mirror.apply(update)
+    np.testing.assert_allclose(mirror.mass(0.0)[:4, 0], [0.0, 1.0, 1.0, 1.0])
+
+
 def test_a_repeated_push_counts_once(board: TrendBoard) -> None:
     board.push(push("a", 1, trend(), is_full=True))
     assert board.push(push("a", 2, trend((0, 0.0))))
