@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
 import threading
 from pathlib import Path
@@ -12,13 +13,15 @@ import numpy.typing as npt
 
 from recsys.blobs import write_files
 from recsys.bundle import load_manifest
-from recsys.errors import NotFoundError
+from recsys.errors import NotFoundError, RecsysError
 from recsys.settings import EncoderSettings
 from recsys.store import Store
 
+log = logging.getLogger(__name__)
+
 
 class EncoderService:
-    """Encodes what visitors say. The model is loaded by the first text that comes.
+    """Encodes what visitors say. The model loads behind the scenes; an early text waits for it.
 
     Args:
         store_uri: where the bundle is.
@@ -30,6 +33,7 @@ class EncoderService:
         self._source = (store_uri, tenant, bundle_id)
         self._encoder: object = None
         self._lock = threading.Lock()
+        threading.Thread(target=self._warm, daemon=True, name="load-encoder").start()
 
     async def encode(self, texts: list[str]) -> npt.NDArray[np.float32]:
         """(n, E) float32 unit rows, before projection.
@@ -38,6 +42,12 @@ class EncoderService:
             NotFoundError: if the bundle has no encoder.
         """
         return await asyncio.to_thread(self._encode, texts)
+
+    def _warm(self) -> None:
+        try:
+            self._encode(["warm"])
+        except RecsysError as error:  # whoever sends a text is told, and tries again
+            log.info("no encoder yet: %s", error)
 
     def _encode(self, texts: list[str]) -> npt.NDArray[np.float32]:
         with self._lock:
