@@ -25,6 +25,7 @@ from pipelines.job import (
     SetOption,
     StoreOption,
     TenantOption,
+    command_line,
     finish,
     main,
     open_job,
@@ -43,7 +44,7 @@ from recsys.snapshot import SnapshotKey, save
 TASKS_PER_CPU = 8
 _ATTEMPTS = 3
 
-app = typer.Typer(add_completion=False)
+app = command_line()
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,10 @@ def bootstrap(
     config: ConfigOption = None,
     assignments: SetOption = None,
 ) -> None:
-    """Fold archive + ledger tail into profile snapshots of a bundle, one per partition."""
+    """Fold archive + ledger tail into profile snapshots of a bundle, one per partition.
+
+    Example: python -m pipelines.bootstrap --store S (after ingest and embed; again after each)
+    """
     finish(run(open_job(store, ledger, tenant, config, assignments), bundle))
 
 

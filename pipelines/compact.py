@@ -18,7 +18,6 @@ from contextlib import closing
 from typing import Any
 
 import pyarrow.compute as pc
-import typer
 
 from pipelines.job import (
     ConfigOption,
@@ -26,6 +25,7 @@ from pipelines.job import (
     LedgerOption,
     SetOption,
     StoreOption,
+    command_line,
     finish,
     main,
     open_job,
@@ -37,7 +37,7 @@ from recsys.ledger import Ledger, open_ledger
 from recsys.snapshot import SnapshotKey, read_meta
 from recsys.store import Store
 
-app = typer.Typer(add_completion=False)
+app = command_line()
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -129,7 +129,10 @@ def compact(
     config: ConfigOption = None,
     assignments: SetOption = None,
 ) -> None:
-    """Move committed ledger rows, of all tenants, into the archive."""
+    """Move committed ledger rows, of all tenants, into the archive.
+
+    Example: python -m pipelines.compact --store S (every hour or so while the service takes events)
+    """
     finish(run(open_job(store, ledger, config=config, assignments=assignments)))
 
 

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import typer
 
 from pipelines.downloads import cache_folder, download_wheel
-from pipelines.job import console, finish, main, progress
+from pipelines.job import command_line, console, finish, main, progress
 from recsys.datasets import (
     CanonicalTables,
     complete_journey,
@@ -251,7 +251,7 @@ def _files(name: str, folder: Path, index: dict[str, Any]) -> DatasetFiles:
     return DatasetFiles(name, events, items, users, DATASETS[name].licence, **counts)
 
 
-app = typer.Typer(help="Public behaviour logs as canonical Parquet.", no_args_is_help=True)
+app = command_line("Public behaviour logs as canonical Parquet.")
 
 
 @app.command("list")

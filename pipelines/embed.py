@@ -29,10 +29,12 @@ from pipelines.job import (
     SetOption,
     StoreOption,
     TenantOption,
+    command_line,
     finish,
     main,
     open_job,
     timed,
+    working,
 )
 from pipelines.models import model_folder
 from recsys.archive import Archive
@@ -79,7 +81,7 @@ def run(
         NotFoundError: if the store holds neither items nor events of the tenant.
     """
     stages: dict[str, float] = {}
-    with timed(stages, "read"):
+    with timed(stages, "read"), working("read the record"):
         corpus = _read(job, until)
     with timed(stages, "fetch_model"):
         folder = model_folder(job.settings.encoder.model)
@@ -92,7 +94,7 @@ def run(
         vectors = found.projected(projection.project, projection.n_dims)
     with timed(stages, "index"):
         index = build_index(vectors, job.settings.retrieval)
-    with timed(stages, "fit"):
+    with timed(stages, "fit"), working("choose weights on the latest events"):
         weights, figures = _weights(job, corpus, vectors, fit)
     counts = _counts(corpus, found)
     draft = BundleDraft(
@@ -241,7 +243,7 @@ def _report(
     }
 
 
-app = typer.Typer(help="Read items with the language model; publish a bundle.")
+app = command_line()
 
 
 @app.command()
@@ -257,7 +259,10 @@ def embed(  # noqa: PLR0913, PLR0917 - the options of the command
     config: ConfigOption = None,
     assignments: SetOption = None,
 ) -> None:
-    """Item texts to vectors, index and ranking weights: one published bundle."""
+    """Item texts to vectors, index and ranking weights: one published bundle.
+
+    Example: python -m pipelines.embed --store S --until 2024-05-01
+    """
     job = open_job(store, ledger, tenant, config, assignments)
     finish(run(job, None if until is None else parse_time(until), publish, fit))
 

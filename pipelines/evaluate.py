@@ -22,11 +22,13 @@ from pipelines.job import (
     SetOption,
     StoreOption,
     TenantOption,
+    command_line,
     finish,
     main,
     open_job,
     ray_session,
     timed,
+    working,
 )
 from pipelines.past import Past, read_events, read_past, scatter
 from pipelines.splits import Split, parse_split, share_of
@@ -105,7 +107,7 @@ def run(
     if k < 1:
         raise ConfigError(f"k = {k}", "is no cut-off", "Use --k 10")
     stages: dict[str, float] = {}
-    with timed(stages, "read"):
+    with timed(stages, "read"), working("read the record"):
         table = read_events(job)
         chosen = parse_split(split, table)
         if chosen.start is not None:
@@ -245,7 +247,7 @@ def _check_time(job: Job, bundle_id: str | None, start: float, allowed: bool) ->
     return is_future
 
 
-app = typer.Typer(help="Measure a bundle against every baseline; write a report.")
+app = command_line()
 
 
 @app.command()
@@ -264,7 +266,11 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of the command
     config: ConfigOption = None,
     assignments: SetOption = None,
 ) -> None:
-    """Figures with intervals as JSON (the last line) and as an HTML report in the store."""
+    """Figures with intervals as JSON (the last line) and as an HTML report in the store.
+
+    Example: python -m pipelines.evaluate --store S --split time:0.8 (the bundle must be from
+    before the split: `pipelines.embed --until`)
+    """
     job = open_job(store, ledger, tenant, config, assignments)
     finish(run(job, split, k, bundle, allow_future_bundle))
 

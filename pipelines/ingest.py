@@ -25,6 +25,7 @@ from pipelines.job import (
     SetOption,
     StoreOption,
     TenantOption,
+    command_line,
     finish,
     main,
     open_job,
@@ -133,7 +134,7 @@ def _many(arguments: Sequence[str]) -> list[str]:
     return out
 
 
-app = typer.Typer(add_completion=False)
+app = command_line()
 
 
 @app.command()
@@ -157,7 +158,11 @@ def ingest(  # noqa: PLR0913, PLR0917 - one per option
     config: ConfigOption = None,
     assignments: SetOption = None,
 ) -> None:
-    """Read logs into the store's archive; the same files twice change nothing."""
+    """Read logs into the store's archive; the same files twice change nothing.
+
+    Example: python -m pipelines.ingest --store S --events 'logs/*.parquet' --items items.jsonl
+    --map ts=time,kind==purchase
+    """
     job = open_job(store, ledger, tenant, config, assignments)
     finish(run(job, events or (), items or (), users or (), parse_mapping(mapping or ())))
 

