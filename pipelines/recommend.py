@@ -157,7 +157,7 @@ def _check(past: Past, asked: pa.Table, job: Job, allowed: bool) -> int:
         raise LeakageError(
             f"bundle {past.bundle.bundle_id}",
             f"knows events until {until:.6f}, and {n_early} queries are not after that",
-            f"Run `python -m pipelines.embed --store {job.store.uri} --until {early.min()!r}`, or "
+            f"Run `python -m pipelines.embed --store {job.store.uri} --until {float(early.min())!r}`, or "
             "give --allow-future-bundle, which marks the output",
         )
     return n_early
