@@ -151,13 +151,13 @@ def _check(past: Past, asked: pa.Table, job: Job, allowed: bool) -> int:
     if len(asked) == 0:
         raise DataError("queries", "are empty", _REMEDY)
     until = past.bundle.data_until
-    early = timestamps_s(asked["ts"])
-    n_early = int((early <= until).sum())
+    moments = timestamps_s(asked["ts"])
+    n_early, first = int((moments <= until).sum()), float(moments.min())
     if n_early > 0 and not allowed:
         raise LeakageError(
             f"bundle {past.bundle.bundle_id}",
             f"knows events until {until:.6f}, and {n_early} queries are not after that",
-            f"Run `python -m pipelines.embed --store {job.store.uri} --until {float(early.min())!r}`, or "
+            f"Run `python -m pipelines.embed --store {job.store.uri} --until {first!r}`, or "
             "give --allow-future-bundle, which marks the output",
         )
     return n_early
