@@ -21,6 +21,7 @@ install: $(VENV)/.installed ## make .venv with everything that demo and test nee
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Halflife needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Setting up $(VENV): about 620 MB of packages, a minute or more ..."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-input --no-compile --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
 	$(BIN)/python -m pip install --quiet --no-input --no-compile --constraint constraints.txt --editable '.[dev]'
@@ -54,7 +55,6 @@ down: install ## end what `make up` or `make demo` left running
 bench: install ## benchmarks, one JSON line each (NAME="ingest bootstrap effect")
 	@for name in $(NAME); do $(BIN)/python -m tests.benchmarks $$name || exit 1; done
 
-clean: ## remove the environment, caches and the local store
-	-[ -x $(BIN)/python ] && $(BIN)/python -m cluster.local down --store $(STORE)/$(DATASET) 2>/dev/null
-	rm -rf $(VENV) $(STORE) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+clean: ## remove the environment and caches (never a store; `make down` first)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 
 from recsys.archive import create_store
 from recsys.bundle import Bundle
@@ -13,7 +15,9 @@ from recsys.ledger import open_ledger
 from recsys.schema import DEFAULT_TENANT, Event
 from recsys.settings import Settings, load
 from recsys.store import Store
-from recsys.testing.fakes import tiny_bundle, tiny_items
+from recsys.testing.fakes import HashEncoder, tiny_bundle, tiny_items
+from serving.api.routes import create_app
+from serving.gateway import Gateway
 from serving.pool.messages import AckBatch, ProfileView, ShardStatus, TrendPush, TrendUpdate
 from serving.pool.partition import Ground
 from serving.pool.shard import Shard
@@ -112,3 +116,22 @@ class LocalPool:
 @pytest.fixture
 def pool(new_shard: Callable[[], Shard]) -> LocalPool:
     return LocalPool(new_shard())
+
+
+@pytest.fixture
+def clock() -> list[float]:
+    return [NOW]
+
+
+@pytest.fixture
+def gateway(bundle: Bundle, pool: LocalPool, settings: Settings, clock: list[float]) -> Gateway:
+    async def encode(text: str) -> np.ndarray:
+        return HashEncoder().encode([text])[0]
+
+    return Gateway(bundle, pool, settings, lambda: clock[0], encode)
+
+
+@pytest.fixture
+def client(gateway: Gateway) -> Iterator[TestClient]:
+    with TestClient(create_app(gateway), raise_server_exceptions=False) as client:
+        yield client
