@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -47,7 +48,7 @@ from recsys.evaluation.fitting import fit_weights
 from recsys.events import event_arrays, timestamps_s
 from recsys.ledger import open_ledger
 from recsys.ranking import RankingWeights, default_weights, with_settings
-from recsys.record import read_record
+from recsys.record import read_all
 from recsys.retrieval import build_index
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
@@ -169,16 +170,9 @@ def parse_time(text: str) -> float:
 
 def _read(job: Job, until: float | None) -> _Corpus:
     archive = Archive(job.store)
+    with closing(open_ledger(job.ledger_url)) as ledger:
+        events = read_all(archive, ledger, job.tenant, until, _COLUMNS)
     manifest = archive.manifest()
-    ledger = open_ledger(job.ledger_url)
-    try:
-        tables = [
-            read_record(archive, manifest, ledger, partition, job.tenant, until).select(_COLUMNS)
-            for partition in range(archive.n_partitions)
-        ]
-    finally:
-        ledger.close()
-    events = pa.concat_tables(tables)
     items = archive.items(manifest, job.tenant) if manifest is not None else None
     if items is None:
         items = pa.table({"item_id": pa.array([], pa.string())})

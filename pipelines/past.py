@@ -24,7 +24,7 @@ from recsys.evaluation.touched import Touches
 from recsys.events import EventArrays, event_arrays
 from recsys.interest.zero_shot import is_positive
 from recsys.ledger import open_ledger
-from recsys.record import read_record
+from recsys.record import read_all
 from recsys.schema import ITEMS
 from recsys.settings import Settings
 
@@ -54,13 +54,8 @@ def read_events(job: Job) -> pa.Table:
     Raises:
         DataError: if there is none.
     """
-    archive = Archive(job.store)
-    manifest = archive.manifest()
     with closing(open_ledger(job.ledger_url)) as ledger:
-        table = pa.concat_tables(
-            read_record(archive, manifest, ledger, p, job.tenant).select(_COLUMNS)
-            for p in range(archive.n_partitions)
-        )
+        table = read_all(Archive(job.store), ledger, job.tenant, columns=_COLUMNS)
     if len(table) == 0:
         raise DataError(
             f"store {job.store.uri}",

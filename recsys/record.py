@@ -17,6 +17,7 @@ from recsys.ledger import Ledger
 from recsys.schema import EVENTS, microseconds
 
 IDENTITY = ["tenant", "user_id", "event_id"]
+_MAX_CONFLICTS = 10
 
 
 def event_keys(table: pa.Table) -> pa.ChunkedArray:
@@ -85,16 +86,40 @@ def read_record(
 
 def read_all(
     archive: Archive,
-    manifest: Manifest | None,
     ledger: Ledger | None,
     tenant: str,
     until: float | None = None,
+    columns: list[str] | None = None,
 ) -> pa.Table:
-    """``read_record`` of every partition, one after another (so users stay together)."""
-    return pa.concat_tables(
-        read_record(archive, manifest, ledger, p, tenant, until)
-        for p in range(archive.n_partitions)
-    )
+    """``read_record`` of every partition, one after another (so users stay together).
+
+    A partition that is compacted while it is read is read again, from the newer manifest.
+
+    Args:
+        archive: the past; its current manifest is taken.
+        ledger: the tail; None where there is none.
+        tenant: whose events.
+        until: Unix seconds; only events with ``ts < until`` (None = all).
+        columns: of ``EVENTS``; None = all.
+
+    Raises:
+        ConflictError: if a partition moves on faster than it can be read.
+    """
+    names = EVENTS.names if columns is None else columns
+    n_partitions, manifest = archive.n_partitions, archive.manifest()
+    tables, partition, n_conflicts = [], 0, 0
+    while partition < n_partitions:
+        try:
+            record = read_record(archive, manifest, ledger, partition, tenant, until)
+        except ConflictError:
+            n_conflicts += 1
+            if n_conflicts == _MAX_CONFLICTS:
+                raise
+            manifest = archive.manifest()
+            continue
+        tables.append(record.select(names))
+        partition += 1
+    return pa.concat_tables(tables)
 
 
 def _of(table: pa.Table, tenant: str, until: float | None) -> pa.Table:

@@ -55,7 +55,7 @@ def record_ids(job: Job, tenant: str = "default") -> list[str]:
     """Ids of the whole record, each as often as it is counted."""
     archive = Archive(job.store)
     with closing(open_ledger(job.ledger_url)) as ledger:
-        table = read_all(archive, archive.manifest(), ledger, tenant)
+        table = read_all(archive, ledger, tenant)
     return sorted(table["event_id"].to_pylist())
 
 

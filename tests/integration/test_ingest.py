@@ -63,7 +63,7 @@ def test_a_log_goes_through_ray_data_once_however_often_it_is_sent(
     assert again["manifest_id"] == report["manifest_id"]
     archive = Archive(job.store)
     ledger = open_ledger(job.ledger_url)
-    table = read_all(archive, archive.manifest(), ledger, "default")
+    table = read_all(archive, ledger, "default")
     ledger.close()
     assert len(set(zip(*table.select(["user_id", "ts"]).to_pydict().values(), strict=True))) == (
         N - N // 100

@@ -143,7 +143,7 @@ def assert_equals_oracle(tables: Sequence[ProfileTable], events: pa.Table, bundl
 def record_ids(job: Job) -> list[str]:
     archive = Archive(job.store)
     with closing(open_ledger(job.ledger_url)) as ledger:
-        table = read_all(archive, archive.manifest(), ledger, job.tenant)
+        table = read_all(archive, ledger, job.tenant)
     return sorted(table["event_id"].to_pylist())
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from recsys.archive import Archive, create_store
+from recsys.archive import Archive, Manifest, create_store
 from recsys.errors import ConflictError
 from recsys.ledger import Ledger, open_ledger
 from recsys.record import event_keys, first_of_each, known_events, read_all, read_record
@@ -92,14 +92,33 @@ def test_until_is_strict(archive: Archive, ledger: Ledger) -> None:
 
 def test_nothing_ingested_is_an_empty_record(archive: Archive, ledger: Ledger) -> None:
     assert read_record(archive, None, None, P, "default").schema.equals(EVENTS)
-    assert read_all(archive, None, ledger, "default").num_rows == 0
+    assert read_all(archive, ledger, "default").num_rows == 0
 
 
 def test_the_whole_record_holds_every_partition(archive: Archive, ledger: Ledger) -> None:
     file = archive.write_events(0, table(event("a", user="z")))
-    manifest = archive.publish(lambda m: m.with_events({0: [file]}))
+    archive.publish(lambda m: m.with_events({0: [file]}))
     ledger.append([3], [event("b", user="a")])
-    assert names(read_all(archive, manifest, ledger, "default")) == ["a", "b"]
+    assert names(read_all(archive, ledger, "default")) == ["a", "b"]
+    assert read_all(archive, ledger, "default", columns=["kind"]).column_names == ["kind"]
+
+
+def test_a_partition_compacted_while_it_is_read_is_read_again(
+    archive: Archive, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.append([P], [event("a")])
+    plain = Archive.manifest
+
+    def manifest_then_compaction(self: Archive) -> Manifest | None:
+        found = plain(self)
+        if ledger.trimmed_seq(P) == 0:
+            file = archive.write_events(P, table(event("a")))
+            archive.publish(lambda m: m.with_events({P: [file]}, {P: 1}))
+            ledger.trim(P, 1, keep_ids_after_ts=0.0)
+        return found
+
+    monkeypatch.setattr(Archive, "manifest", manifest_then_compaction)
+    assert names(read_all(archive, ledger, "default")) == ["a"]
 
 
 def test_keys_tell_users_and_tenants_apart() -> None:

@@ -78,7 +78,7 @@ def log(path: Path, content: list[dict[str, Any]]) -> list[str]:
 def record(job: Job) -> list[dict[str, Any]]:
     archive = Archive(job.store)
     ledger = open_ledger(job.ledger_url)
-    table = read_all(archive, archive.manifest(), ledger, job.tenant)
+    table = read_all(archive, ledger, job.tenant)
     ledger.close()
     return list(table.to_pylist())
 
