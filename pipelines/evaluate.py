@@ -201,7 +201,7 @@ def _circumstances(past: Past) -> dict[str, Any]:
             "trend": list(settings.trend.half_lives_s),
             "own": list(settings.interest.half_lives_s),
         },
-        "positive_kinds": list(settings.evaluation.positive_kinds),
+        "positive_kinds": list(settings.interest.positive_kinds),
         "rating_positive_min": settings.interest.rating_positive_min,
         "n_bootstrap": settings.evaluation.n_bootstrap,
         "seed": settings.evaluation.seed,

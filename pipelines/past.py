@@ -45,7 +45,7 @@ class Past:
     scene: Scene
     touches: Touches
     settings: Settings
-    """Of the bundle; ``evaluation`` is the job's."""
+    """The job's, with the bundle's in the sections that a bundle fixes."""
 
 
 def read_events(job: Job) -> pa.Table:
@@ -83,8 +83,7 @@ def read_past(job: Job, bundle_id: str | None = None, table: pa.Table | None = N
     catalog, vectors = vectors_for(job, bundle, known, named)
     settings = bundle.settings_within(job.settings)
     events = event_arrays(table, catalog.index)
-    kinds = settings.evaluation.positive_kinds
-    positive = is_positive(events.kind, events.value, kinds, settings.interest)
+    positive = is_positive(events.kind, events.value, settings.interest)
     half_lives_s = settings.trend.half_lives_s
     return Past(
         bundle=bundle,

@@ -36,7 +36,7 @@ class Split:
             strict = self.name == LOO_STRICT
             found = last_event_queries(past.events, past.positive, strict)
         if len(found) == 0:
-            kinds = ", ".join(past.settings.evaluation.positive_kinds)
+            kinds = ", ".join(past.settings.interest.positive_kinds)
             raise DataError(
                 f"split {self.name}",
                 "leaves no positive event to ask for",

@@ -56,8 +56,7 @@ def fold_partition(
         record: schema ``EVENTS``, one tenant, each event once, any order.
         catalog: N items; events of others are no evidence.
         vectors: (N, D) float32 item vectors of the bundle.
-        settings: data, interest and trend of the bundle; evaluation names the positive kinds,
-            which count for trend.
+        settings: data, interest and trend of the bundle.
     """
     table, trend = empty_state(vectors.shape[1], settings)
     fold_record(table, trend, record, catalog, vectors, settings)
@@ -103,14 +102,13 @@ def fold_batch(
         rows: (T,) row in ``table`` of each event's user.
         batch: the T events, each for the first time.
         vectors: (N, D) float32 item vectors.
-        settings: interest, and the positive kinds of evaluation.
+        settings: interest, which also names the kinds that count for trend.
 
     Returns:
         Number of pending events.
     """
     n_pending = table.fold(rows, batch, vectors)
-    positive_kinds = settings.evaluation.positive_kinds
-    counts = is_positive(batch.kind, batch.value, positive_kinds, settings.interest)
+    counts = is_positive(batch.kind, batch.value, settings.interest)
     trend.add(batch.item, batch.ts, counts.astype(np.float64))
     return n_pending
 

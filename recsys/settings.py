@@ -126,6 +126,10 @@ class InterestSettings(Section):
         "rating": 1.0,
     }
     """Importance of negative evidence by kind (a low rating is negative)."""
+    positive_kinds: tuple[str, ...] = (
+        "click", "play", "like", "save", "share", "cart", "purchase", "rating",
+    )  # fmt: skip
+    """Kinds that count for trend and are right answers; a rating from ``rating_positive_min``."""
     rating_positive_min: float = 3.5
     """A rating of at least this is positive evidence, and a positive event in evaluation."""
     rating_negative_max: float = 2.5
@@ -176,10 +180,6 @@ class RankingSettings(Section):
 class EvaluationSettings(Section):
     """How quality is measured."""
 
-    positive_kinds: tuple[str, ...] = (
-        "click", "play", "like", "save", "share", "cart", "purchase", "rating",
-    )  # fmt: skip
-    """Kinds that are right answers; a rating counts from ``interest.rating_positive_min``."""
     n_bootstrap: PositiveInt = 1_000
     """Resamples of the users for the intervals."""
     max_queries: PositiveInt = 20_000

@@ -68,9 +68,7 @@ def fit_weights(
         ``chosen``, ``n_queries``, ``ndcg10`` of each choice on the tail.
     """
     defaults = default_weights(settings.interest, settings.trend)
-    positive = is_positive(
-        events.kind, events.value, settings.evaluation.positive_kinds, settings.interest
-    )
+    positive = is_positive(events.kind, events.value, settings.interest)
     try:
         tail = _Tail.of(events, positive, catalog, vectors, settings)
     except DataError:  # there is no time from which a tail could begin

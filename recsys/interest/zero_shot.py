@@ -98,7 +98,6 @@ def weigh(
 def is_positive(
     kind: npt.NDArray[np.object_],
     value: Times,
-    positive_kinds: Iterable[str],
     interest: InterestSettings,
 ) -> npt.NDArray[np.bool_]:
     """Which events are right answers in evaluation, and count for trend.
@@ -106,13 +105,12 @@ def is_positive(
     Args:
         kind: (T,) event kinds.
         value: (T,) ratings; NaN where there is none.
-        positive_kinds: kinds that count; a rating only from ``rating_positive_min``.
-        interest: the rating rule.
+        interest: ``positive_kinds`` that count, a rating only from ``rating_positive_min``.
 
     Returns:
         (T,) bool.
     """
-    code = codes_of(kind, {name: 1 + (name == RATING) for name in positive_kinds}, 0)
+    code = codes_of(kind, {name: 1 + (name == RATING) for name in interest.positive_kinds}, 0)
     with np.errstate(invalid="ignore"):
         good = np.asarray(value) >= interest.rating_positive_min
     positive: npt.NDArray[np.bool_] = (code == 1) | ((code == 2) & good)

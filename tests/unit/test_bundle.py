@@ -20,6 +20,7 @@ from recsys.catalog import catalog_from_items
 from recsys.encoder.projection import fit_projection, unit_rows
 from recsys.encoder.weights import EncoderFiles
 from recsys.errors import ChecksumError, ConfigError, NotFoundError
+from recsys.interest.zero_shot import is_positive
 from recsys.ranking import default_weights
 from recsys.retrieval import build_index
 from recsys.settings import Settings, load
@@ -75,6 +76,19 @@ def test_a_bundle_fixes_the_settings_of_the_model_and_no_others(
     settings = load_bundle(store, "default").settings
     assert settings.encoder == draft.settings.encoder
     assert settings.serving == Settings().serving
+
+
+def test_what_counts_for_trend_is_fixed_by_the_bundle_its_weights_were_chosen_for(
+    store: Store, draft: BundleDraft
+) -> None:
+    assignments = ["interest.positive_kinds=[purchase]", "serving.n_shards=2"]
+    chosen_for = load(assignments=assignments)
+    publish_bundle(store, "default", replace(draft, settings=chosen_for), created_at=NOW)
+    process = load(assignments=["serving.n_shards=5"])
+    settings = load_bundle(store, "default").settings_within(process)
+    kinds = np.array(["purchase", "click"], object)
+    assert is_positive(kinds, np.full(2, np.nan), settings.interest).tolist() == [True, False]
+    assert settings.serving.n_shards == 5
 
 
 def test_publishing_the_same_twice_changes_nothing(store: Store, draft: BundleDraft) -> None:

@@ -20,8 +20,8 @@ def test_an_assignment_beats_the_environment_which_beats_the_file(tmp_path: Path
 def test_lists_are_yaml(tmp_path: Path) -> None:
     settings = load(assignments=["interest.half_lives_s=[60, 3600.5]"])
     assert settings.interest.half_lives_s == (60.0, 3600.5)
-    environ = {"RECSYS__EVALUATION__POSITIVE_KINDS": "[click]"}
-    assert load(environ=environ).evaluation.positive_kinds == ("click",)
+    environ = {"RECSYS__INTEREST__POSITIVE_KINDS": "[click]"}
+    assert load(environ=environ).interest.positive_kinds == ("click",)
 
 
 def test_one_entry_of_a_table_can_be_set() -> None:

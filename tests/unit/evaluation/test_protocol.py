@@ -57,8 +57,7 @@ class Log:
         self.catalog: Catalog = catalog_from_items(world.items)
         self.vectors = world.item_vectors
         self.events: EventArrays = event_arrays(world.events, self.catalog.index)
-        kinds = settings.evaluation.positive_kinds
-        self.positive = is_positive(self.events.kind, self.events.value, kinds, settings.interest)
+        self.positive = is_positive(self.events.kind, self.events.value, settings.interest)
         weights = default_weights(settings.interest, settings.trend)
         weights = replace(weights, own=np.array([1.0, 2.0], np.float32))
         half_lives_s = settings.trend.half_lives_s

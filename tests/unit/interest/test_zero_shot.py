@@ -48,9 +48,10 @@ def test_importance_stays_below_its_bound() -> None:
 def test_right_answers_are_the_positive_kinds_and_good_ratings() -> None:
     kind = kinds("click", "rating", "rating", "rating", "dislike", "impression")
     value = np.array([NAN, 4.0, 3.0, NAN, NAN, NAN])
-    found = is_positive(kind, value, ("click", "rating"), SETTINGS)
-    assert found.tolist() == [True, True, False, False, False, False]
-    assert not is_positive(kind, value, (), SETTINGS).any()
+    some = SETTINGS.model_copy(update={"positive_kinds": ("click", "rating")})
+    assert is_positive(kind, value, some).tolist() == [True, True, False, False, False, False]
+    none = SETTINGS.model_copy(update={"positive_kinds": ()})
+    assert not is_positive(kind, value, none).any()
 
 
 def test_no_events_are_no_evidence() -> None:
