@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import yaml
 
-from recsys.settings import Section, Settings
+from recsys.section import Section
+from recsys.settings import Settings
 
 
 def settings_yaml(settings: Settings) -> str:

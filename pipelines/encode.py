@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from recsys.blobs import put_blob, write_files
 from recsys.encoder.cache import VectorCache, text_hash
 from recsys.encoder.text import TextEncoder
 from recsys.encoder.weights import EncoderFiles
-from recsys.errors import ChecksumError
+from recsys.errors import ChecksumError, ConfigError
 from recsys.settings import EncoderSettings
 from recsys.store import Store
 
@@ -46,14 +46,17 @@ class EncoderSource:
     files: Mapping[str, Mapping[str, Any]]
     """File name -> blob entry."""
 
-    def load(self) -> TextEncoder:
+    def load(self, device: str = "cpu") -> TextEncoder:
         """The encoder, from a copy of its files in this node's cache.
+
+        Args:
+            device: where it computes.
 
         Raises:
             ChecksumError: if the copy is not what was published.
         """
         folder = write_files(self.store, self.files, cache_folder() / "encoders" / self.encoder_id)
-        encoder = TextEncoder(folder, self.settings)
+        encoder = TextEncoder(folder, self.settings, device=device)
         if encoder.encoder_id != self.encoder_id:
             raise ChecksumError(
                 str(folder), f"holds encoder {encoder.encoder_id}, not its own", "Remove the folder"
@@ -112,16 +115,53 @@ def text_vectors(texts: Sequence[str], source: EncoderSource) -> TextVectors:
 
 
 class EncodeTexts:
-    """What an actor of the pool does: ``text_hash, text`` -> ``text_hash, vector``."""
+    """What an actor of the pool does: ``text_hash, text`` -> ``text_hash, vector``.
 
-    def __init__(self, source: EncoderSource) -> None:
-        self._encoder = source.load()
+    Args:
+        source: the encoder.
+        device: where it computes.
+    """
+
+    def __init__(self, source: EncoderSource, device: str = "cpu") -> None:
+        self._encoder = source.load(device)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Encode one block of texts."""
         vectors = self._encoder.encode(batch["text"].to_pylist()).astype(np.float16)
         rows = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
         return pa.table({"text_hash": batch["text_hash"], "vector": rows})
+
+
+class ActorShare(NamedTuple):
+    """What an actor of the pool gets of the cluster."""
+
+    device: str
+    """Where it computes."""
+    n_at_once: int
+    """How many such actors the cluster can hold; at least 1."""
+
+
+def actor_share(settings: EncoderSettings, resources: Mapping[str, float]) -> ActorShare:
+    """Where actors encode, and how many of them fit.
+
+    Args:
+        settings: ``num_gpus`` of each actor.
+        resources: of the cluster, by Ray's names.
+
+    Raises:
+        ConfigError: if an actor asks for more GPUs than there are: it would wait for ever.
+    """
+    cpus = max(1, int(resources.get("CPU", 1)))
+    if settings.num_gpus == 0.0:
+        return ActorShare("cpu", cpus)
+    gpus = resources.get("GPU", 0.0)
+    if gpus < settings.num_gpus:
+        raise ConfigError(
+            f"encoder.num_gpus = {settings.num_gpus:g}",
+            f"is more than the cluster's {gpus:g} GPUs",
+            "Set it to 0 to encode on CPUs, or start Ray where GPUs are",
+        )
+    return ActorShare("cuda", min(cpus, int(gpus / settings.num_gpus + 1e-6)))
 
 
 def _longest_first(texts: Mapping[str, str]) -> pa.Table:
@@ -132,16 +172,17 @@ def _longest_first(texts: Mapping[str, str]) -> pa.Table:
 
 def _encode_on_ray(table: pa.Table, source: EncoderSource, cache: VectorCache) -> None:
     blocks = [table.slice(i, BLOCK_TEXTS) for i in range(0, len(table), BLOCK_TEXTS)]
-    cpus = int(ray.cluster_resources().get("CPU", 1))
-    n_actors = max(1, min(cpus, -(-len(table) // TEXTS_PER_ACTOR)))
+    share = actor_share(source.settings, ray.cluster_resources())
+    n_actors = min(share.n_at_once, -(-len(table) // TEXTS_PER_ACTOR))
     ray.data.DataContext.get_current().enable_progress_bars = False  # ours is below
     encoded = ray.data.from_arrow(blocks).map_batches(
         EncodeTexts,
-        fn_constructor_args=(source,),
+        fn_constructor_args=(source, share.device),
         batch_size=None,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(min_size=1, max_size=n_actors, initial_size=n_actors),
         num_cpus=1,
+        num_gpus=source.settings.num_gpus,
     )
     with progress("encode texts", total=len(table)) as advance:
         waiting: list[pa.Table] = []

@@ -149,10 +149,13 @@ def _convert_gguf(weights: Path, part: Path) -> None:
                 f"model file {weights.name}", f"needs {needed}", "pip install 'halflife[decoder]'"
             )
     import torch  # noqa: PLC0415 - seconds, and only a first fetch needs it
-    from transformers import AutoModel, AutoTokenizer  # noqa: PLC0415
+    from transformers import AutoModel, AutoTokenizer, GgufConfig  # noqa: PLC0415
+    from transformers.utils import logging  # noqa: PLC0415
 
+    logging.disable_progress_bar()
     source = {"pretrained_model_name_or_path": weights.parent, "gguf_file": weights.name}
-    model = AutoModel.from_pretrained(**source, dtype=torch.float16)
+    dense = GgufConfig(dequantize=True)  # else a machine with the right kernels keeps them packed
+    model = AutoModel.from_pretrained(**source, dtype=torch.float16, quantization_config=dense)
     model.hf_quantizer = None  # the weights are dense by now; transformers would refuse to save
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config

@@ -19,21 +19,21 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors.numpy import load as load_tensors
-from safetensors.numpy import save as save_tensors
 
 from recsys.blobs import put_blob, read_blob, write_files
 from recsys.catalog import Catalog, catalog_from_items
-from recsys.encoder.projection import Projection, projection_from_bytes
-from recsys.encoder.weights import EncoderFiles
+from recsys.encoder.projection import AnyProjection, projection_from_bytes
+from recsys.encoder.weights import EncoderFiles, encoder_entry
 from recsys.errors import ChecksumError, ConfigError, NotFoundError
+from recsys.interest import stored
+from recsys.interest.model import InterestModel, ItemTable, NeighbourPart
 from recsys.ranking import RankingWeights
 from recsys.retrieval import FaissRetriever, Retriever, index_from_bytes
 from recsys.settings import Settings
 from recsys.store import Store, digest
 
 FORMAT_VERSION = 1
-MODEL_SECTIONS = ("data", "encoder", "interest", "trend", "retrieval", "ranking")
+MODEL_SECTIONS = ("data", "encoder", "interest", "trend", "model", "retrieval", "ranking")
 """Sections of the settings that a bundle fixes; the others stay those of the running job."""
 
 
@@ -43,10 +43,11 @@ class BundleDraft:
 
     catalog: Catalog
     vectors: npt.NDArray[np.float32]
-    """(N, D) unit rows; a zero row = no text."""
-    projection: Projection
+    """(N, D) item vectors, unit rows where nothing was learned; a zero row = nothing is known."""
+    projection: AnyProjection
     index: FaissRetriever
     weights: RankingWeights
+    """Of a zero-shot model; of a learned one only ``own`` counts."""
     settings: Settings
     data_until: float
     """Time of the latest event that anything was fitted on, Unix seconds; 0.0 = no event."""
@@ -58,6 +59,14 @@ class BundleDraft:
     """How the ranking weights were chosen, and with what result."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
     """Counts and seconds of the job that made the bundle."""
+    warm: npt.NDArray[np.bool_] | None = None
+    """(N,) items with events in training; None = no difference is made."""
+    model: stored.Tensors | None = None
+    """A learned model; None = zero-shot."""
+    neighbours: stored.Tensors | None = None
+    """A further part of the score; None = none."""
+    quality: Mapping[str, Any] = field(default_factory=dict)
+    """How good it was, and on which split."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +77,26 @@ class Bundle:
     tenant: str
     manifest: dict[str, Any]
     catalog: Catalog
-    vectors: npt.NDArray[np.float32]
-    """(N, D) unit rows in the order of the catalog; a zero row = no text."""
-    projection: Projection
+    items: ItemTable
+    """Vectors in the order of the catalog."""
+    projection: AnyProjection
     index: Retriever
     weights: RankingWeights
+    """Of a zero-shot model; of a learned one only ``own`` counts."""
+    model: InterestModel
+    neighbours: NeighbourPart | None
     settings: Settings
     """Settings of the sections ``MODEL_SECTIONS``; all others are defaults."""
+
+    @property
+    def vectors(self) -> npt.NDArray[np.float32]:
+        """(N, D) item vectors; a zero row = nothing is known."""
+        return self.items.vectors
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether the model was trained."""
+        return bool(self.manifest.get("model", stored.ZERO_SHOT) == stored.LEARNED)
 
     def settings_within(self, process: Settings) -> Settings:
         """The settings of a process, with the bundle's in the sections that a bundle fixes."""
@@ -94,7 +116,7 @@ class Bundle:
     @property
     def n_dims(self) -> int:
         """D."""
-        return int(self.vectors.shape[1])
+        return self.items.n_dims
 
 
 def current_bundle_id(store: Store, tenant: str) -> str | None:
@@ -130,6 +152,7 @@ def publish_bundle(
         manifest["created_at"] = created_at
         manifest["parent"] = None if current is None else current["bundle_id"]
         manifest["metrics"] = dict(draft.metrics)
+        manifest["quality"] = dict(draft.quality)
         store.write(path, json.dumps(manifest, sort_keys=True, indent=1).encode())
     if promote and (current is None or current["bundle_id"] != manifest["bundle_id"]):
         _move(store, tenant, manifest["bundle_id"], token)
@@ -163,15 +186,18 @@ def load_bundle(store: Store, tenant: str, bundle_id: str | None = None) -> Bund
     manifest = load_manifest(store, tenant, bundle_id)
     read = {name: read_blob(store, entry) for name, entry in manifest["files"].items()}
     settings = Settings.model_validate(manifest["settings"])
+    weights = RankingWeights.from_dict(manifest["ranking"]["weights"])
     return Bundle(
         store=store,
         tenant=tenant,
         manifest=manifest,
         catalog=catalog_from_items(pq.read_table(pa.BufferReader(read["items.parquet"]))),
-        vectors=load_tensors(read["vectors.safetensors"])["vectors"],
+        items=stored.items_from_bytes(read[stored.VECTORS]),
         projection=projection_from_bytes(read["projection.safetensors"]),
         index=index_from_bytes(read["index.safetensors"]),
-        weights=RankingWeights.from_dict(manifest["ranking"]["weights"]),
+        weights=weights,
+        model=stored.model_of(read, weights, settings),
+        neighbours=stored.neighbours_of(read),
         settings=settings,
     )
 
@@ -211,7 +237,7 @@ def manifest_path(tenant: str, bundle_id: str) -> str:
 
 
 _REMEDY = "Run `python -m pipelines.embed --store ...` first"
-_VOLATILE = ("bundle_id", "created_at", "parent", "metrics")
+_VOLATILE = ("bundle_id", "created_at", "parent", "metrics", "quality")
 
 
 def _content(store: Store, tenant: str, draft: BundleDraft) -> dict[str, Any]:
@@ -219,15 +245,17 @@ def _content(store: Store, tenant: str, draft: BundleDraft) -> dict[str, Any]:
     pq.write_table(draft.catalog.to_table(tenant), sink, compression="zstd")
     parts = {
         "items.parquet": sink.getvalue().to_pybytes(),
-        "vectors.safetensors": save_tensors({"vectors": np.ascontiguousarray(draft.vectors)}),
+        stored.VECTORS: stored.items_to_bytes(draft.vectors, draft.warm),
         "projection.safetensors": draft.projection.to_bytes(),
         "index.safetensors": draft.index.to_bytes(),
+        **stored.tensor_files(draft.model, draft.neighbours),
     }
     manifest: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
+        "model": stored.ZERO_SHOT if draft.model is None else stored.LEARNED,
         "data_until": draft.data_until,
         "until": draft.until,
-        "encoder": None if draft.encoder is None else _encoder_entry(store, draft.encoder),
+        "encoder": None if draft.encoder is None else encoder_entry(store, draft.encoder),
         "n_items": len(draft.catalog),
         "n_dims": int(draft.vectors.shape[1]),
         "settings": draft.settings.model_dump(mode="json", include=set(MODEL_SECTIONS)),
@@ -242,17 +270,6 @@ def _identity(manifest: Mapping[str, Any]) -> str:
     content = {k: v for k, v in manifest.items() if k not in _VOLATILE}
     content["ranking"] = manifest["ranking"]["weights"]
     return digest(json.dumps(content, sort_keys=True).encode())[:16]
-
-
-def _encoder_entry(store: Store, encoder: EncoderFiles) -> dict[str, Any]:
-    files = {name: put_blob(store, name, path.read_bytes()) for name, path in encoder.files.items()}
-    return {
-        "id": encoder.id,
-        "model": encoder.model,
-        "pooling": encoder.pooling,
-        "max_tokens": encoder.max_tokens,
-        "files": files,
-    }
 
 
 def _read_manifest(store: Store, path: str) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from recsys.archive import Archive
 from recsys.catalog import Catalog
 from recsys.errors import ConflictError
 from recsys.events import EventArrays, event_arrays
-from recsys.interest.profiles import FoldBatch, ProfileTable
+from recsys.interest.model import FoldBatch, InterestModel, ItemTable
+from recsys.interest.profiles import ProfileTable
 from recsys.interest.zero_shot import is_positive
 from recsys.ledger import Ledger
 from recsys.record import read_record
@@ -35,54 +36,51 @@ CHUNK_EVENTS = 1 << 18
 _ATTEMPTS = 5
 
 
-def empty_state(n_dims: int, settings: Settings) -> tuple[ProfileTable, TrendState]:
-    """Profiles without users and a trend without items.
+@dataclass(frozen=True)
+class Basis:
+    """What events are folded against."""
 
-    Args:
-        n_dims: D, dimensions of an item vector.
-        settings: sections data, interest and trend.
-    """
-    data = settings.data
+    catalog: Catalog
+    """N items; events of others are no evidence."""
+    items: ItemTable
+    """Their vectors."""
+    model: InterestModel
+    settings: Settings
+    """Sections data, interest (which also names the kinds that count for trend) and trend."""
+
+
+def empty_state(basis: Basis) -> tuple[ProfileTable, TrendState]:
+    """Profiles without users and a trend without items."""
+    data, settings = basis.settings.data, basis.settings
+    n_dims = basis.items.n_dims
     table = ProfileTable(n_dims, settings.interest, data.kinds, data.passive_kinds)
     return table, TrendState(settings.trend.half_lives_s)
 
 
-def fold_partition(
-    record: pa.Table, catalog: Catalog, vectors: npt.NDArray[np.float32], settings: Settings
-) -> tuple[ProfileTable, TrendState]:
+def fold_partition(record: pa.Table, basis: Basis) -> tuple[ProfileTable, TrendState]:
     """Fold a record from nothing.
 
     Args:
         record: schema ``EVENTS``, one tenant, each event once, any order.
-        catalog: N items; events of others are no evidence.
-        vectors: (N, D) float32 item vectors of the bundle.
-        settings: data, interest and trend of the bundle.
+        basis: of the bundle.
     """
-    table, trend = empty_state(vectors.shape[1], settings)
-    fold_record(table, trend, record, catalog, vectors, settings)
+    table, trend = empty_state(basis)
+    fold_record(table, trend, record, basis)
     return table, trend
 
 
-def fold_record(
-    table: ProfileTable,
-    trend: TrendState,
-    record: pa.Table,
-    catalog: Catalog,
-    vectors: npt.NDArray[np.float32],
-    settings: Settings,
-) -> int:
+def fold_record(table: ProfileTable, trend: TrendState, record: pa.Table, basis: Basis) -> int:
     """Fold more events, given as a table, into profiles and trend in place.
 
     Returns:
         Number of pending events: they would be evidence if the catalog had their item.
     """
-    events = event_arrays(record, catalog.index)
+    events = event_arrays(record, basis.catalog.index)
     rows = table.rows(events.user_ids, create=True)[events.user]
     n_pending = 0
     for start in range(0, len(events), CHUNK_EVENTS):
         part = slice(start, start + CHUNK_EVENTS)
-        batch = _batch(events, part)
-        n_pending += fold_batch(table, trend, rows[part], batch, vectors, settings)
+        n_pending += fold_batch(table, trend, rows[part], _batch(events, part), basis)
     return n_pending
 
 
@@ -91,8 +89,7 @@ def fold_batch(
     trend: TrendState,
     rows: npt.NDArray[np.int64],
     batch: FoldBatch,
-    vectors: npt.NDArray[np.float32],
-    settings: Settings,
+    basis: Basis,
 ) -> int:
     """Fold a batch of events into profiles and trend in place; any order gives the same state.
 
@@ -101,14 +98,13 @@ def fold_batch(
         trend: the trend of the same partition; positive events count 1.
         rows: (T,) row in ``table`` of each event's user.
         batch: the T events, each for the first time.
-        vectors: (N, D) float32 item vectors.
-        settings: interest, which also names the kinds that count for trend.
+        basis: what they are folded against.
 
     Returns:
         Number of pending events.
     """
-    n_pending = table.fold(rows, batch, vectors)
-    counts = is_positive(batch.kind, batch.value, settings.interest)
+    n_pending = table.fold(rows, batch, basis.model, basis.items)
+    counts = is_positive(batch.kind, batch.value, basis.settings.interest)
     trend.add(batch.item, batch.ts, counts.astype(np.float64))
     return n_pending
 

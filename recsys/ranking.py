@@ -1,10 +1,9 @@
 """Ranking: the score of an item is its interest part plus its trend part.
 
-    score_i = u . v_i + sum_j w_j * trend_ij
+    score_i = max_q u_q . x_i + sum_j w_j * trend_ij  (+ what warm and cold items differ by)
 
-``u`` is the query: an unnormalised sum of the decayed means of a profile, so its length carries
-how sure the profile still is, and a faded profile falls back to trend by itself. Each item's score
-is summed in one fixed order, so it does not depend on which other items there are.
+``u`` and ``w`` are the query of a user at a moment (``recsys.interest.model.Query``). Each item's
+score is summed in one fixed order, so it does not depend on which other items there are.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.errors import ConfigError
+from recsys.interest.model import ItemTable, Query
 from recsys.settings import InterestSettings, RankingSettings, TrendSettings
 
 Floats = npt.NDArray[np.float32]
@@ -100,65 +100,76 @@ def with_settings(weights: RankingWeights, settings: RankingSettings) -> Ranking
     return RankingWeights.from_dict(chosen)
 
 
-def score(
-    u: npt.NDArray[np.floating[Any]],
-    vectors: Floats,
-    trend_features: Floats,
-    weights: RankingWeights,
-) -> Floats:
+def score(query: Query, items: ItemTable, trend_features: Floats) -> Floats:
     """Scores of all given items for one query.
 
     Args:
-        u: (D,) the unnormalised query.
-        vectors: (N, D) item vectors; a zero row has no interest part.
+        query: of one user.
+        items: N items; a zero row has no interest part.
         trend_features: (N, Ht) log(1 + decayed popularity).
-        weights: of the parts.
 
     Returns:
         (N,) float32, each bit-equal whatever the other items are.
     """
-    return np.asarray(
-        interest_part(u, vectors) + trend_part(trend_features, weights), dtype=np.float32
-    )
+    found = parts(query, items, trend_features)
+    return found["interest"] + found["trend"]
+
+
+def parts(query: Query, items: ItemTable, trend_features: Floats) -> dict[str, Floats]:
+    """The summands of ``score``: ``{"interest": (N,), "trend": (N,)}``."""
+    return {
+        "interest": interest_part(query.vectors[0], items.vectors),
+        "trend": trend_part(query, items.warm, trend_features),
+    }
 
 
 def interest_part(u: npt.NDArray[np.floating[Any]], vectors: Floats) -> Floats:
-    """(N,) dot products of one query (D,) with item vectors (N, D), each in one fixed order."""
-    scores: Floats = interest_parts(np.atleast_2d(u), vectors)[0]
-    return scores
+    """What each item (N, D) has of one user's interest.
+
+    Args:
+        u: (D,) a query vector or (Q, D) several, of which the nearest counts.
+        vectors: (N, D) item vectors.
+
+    Returns:
+        (N,) float32 dot products, each summed in one fixed order.
+    """
+    return interest_parts(np.atleast_2d(u)[None], vectors)[0]
 
 
 def interest_parts(u: npt.NDArray[np.floating[Any]], vectors: Floats) -> Floats:
-    """(B, N) dot products of queries (B, D) with item vectors (N, D), each in one fixed order."""
+    """``interest_part`` of B users, whose query vectors are (B, D) or (B, Q, D): (B, N) float32."""
     u = np.ascontiguousarray(u, dtype=np.float32)
+    flat = u.reshape(-1, u.shape[-1])
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-    if u.shape[1] != vectors.shape[1]:
-        raise ValueError(f"queries have {u.shape[1]} dimensions, items {vectors.shape[1]}")
-    out = np.zeros((len(u), len(vectors)), np.float32)
-    _dots(u, vectors, out)
-    return out
+    if flat.shape[1] != vectors.shape[1]:
+        raise ValueError(f"queries have {flat.shape[1]} dimensions, items {vectors.shape[1]}")
+    out = np.zeros((len(flat), len(vectors)), np.float32)
+    _dots(flat, vectors, out)
+    if len(flat) == len(u):
+        return out
+    nearest: Floats = out.reshape(len(u), -1, len(vectors)).max(axis=1)
+    return nearest
 
 
-def trend_part(trend_features: Floats, weights: RankingWeights) -> Floats:
-    """(N,) weighted sums of trend features (N, Ht), in the order of the half-lives."""
+def trend_part(query: Query, warm: npt.NDArray[np.bool_], trend_features: Floats) -> Floats:
+    """What each item's trend is to one user.
+
+    Args:
+        query: of one user.
+        warm: (N,) which items' trend weighs as that of warm items.
+        trend_features: (N, Ht).
+
+    Returns:
+        (N,) float32 weighted sums, each in the order of the half-lives.
+    """
+    if query.warm_trend.shape[1] != trend_features.shape[1]:
+        have, want = trend_features.shape[1], query.warm_trend.shape[1]
+        raise ValueError(f"trend features have {have} half-lives, their weights {want}")
     total = np.zeros(len(trend_features), np.float32)
-    for j, weight in enumerate(weights.trend):
-        if weight > 0:
-            total += weight * trend_features[:, j]
+    weights = np.stack([query.cold_trend[0], query.warm_trend[0]])
+    offset = np.array([query.cold_offset[0], 0.0], np.float32)
+    _weigh_trend(trend_features, warm, weights, offset, total)
     return total
-
-
-def parts(
-    u: npt.NDArray[np.floating[Any]],
-    vectors: Floats,
-    trend_features: Floats,
-    weights: RankingWeights,
-) -> dict[str, Floats]:
-    """The summands of ``score``: ``{"interest": (N,), "trend": (N,)}``."""
-    return {
-        "interest": interest_part(u, vectors),
-        "trend": trend_part(trend_features, weights),
-    }
 
 
 def top_k(
@@ -202,6 +213,19 @@ def _dots(u: Floats, vectors: Floats, out: Floats) -> None:
                     sums[lane] += weight * tile[d, lane]
             for lane in range(width):
                 out[b, start + lane] = sums[lane]
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _weigh_trend(
+    features: Floats, warm: npt.NDArray[np.bool_], weights: Floats, offset: Floats, out: Floats
+) -> None:
+    """``weights`` (2, Ht) and ``offset`` (2,) are those of cold and of warm items."""
+    for i in range(features.shape[0]):
+        row = 1 if warm[i] else 0
+        total = np.float32(0.0)
+        for j in range(features.shape[1]):
+            total += weights[row, j] * features[i, j]
+        out[i] = total + offset[row]
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

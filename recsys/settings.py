@@ -7,44 +7,20 @@ Strength: defaults < YAML file < environment ``RECSYS__SECTION__FIELD`` < ``--se
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeFloat,
-    PositiveFloat,
-    PositiveInt,
-    ValidationError,
-)
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
 
 from recsys.errors import ConfigError
+from recsys.section import HalfLives, Section, Share
+from recsys.training.options import ModelSettings, TrainSettings
 
 HOUR_S = 3_600.0
 DAY_S = 86_400.0
 
 ENVIRONMENT_PREFIX = "RECSYS__"
-
-
-def _rising(values: tuple[float, ...]) -> tuple[float, ...]:
-    if len(values) == 0 or any(b <= a for a, b in pairwise(values)):
-        raise ValueError("half-lives must be positive and strictly rising")
-    return values
-
-
-HalfLives = Annotated[tuple[PositiveFloat, ...], AfterValidator(_rising)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-
-
-class Section(BaseModel):
-    """A part of the settings: immutable, and a misspelt key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class DataSettings(Section):
@@ -84,6 +60,8 @@ class EncoderSettings(Section):
     """Longest text in tokens; what is longer is cut."""
     batch_tokens: PositiveInt = 4_096
     """Tokens in one forward pass, padding included; texts are bucketed by length."""
+    num_gpus: NonNegativeFloat = 0.0
+    """GPUs of each actor that encodes a catalog, shares allowed; 0 = encode on CPUs."""
     n_dims: PositiveInt = 64
     """Dimensions of an item vector after projection by PCA."""
 
@@ -222,6 +200,8 @@ class Settings(Section):
     encoder: EncoderSettings = EncoderSettings()
     interest: InterestSettings = InterestSettings()
     trend: TrendSettings = TrendSettings()
+    model: ModelSettings = ModelSettings()
+    train: TrainSettings = TrainSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     ranking: RankingSettings = RankingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()

@@ -1,6 +1,7 @@
-"""The projection of text vectors to item vectors: PCA fitted on the catalog, then unit length.
+"""The projection of text vectors to item vectors.
 
-v = normalise((x - mean) @ components.T)
+    zero-shot   v = normalise((e - mean) @ components.T)      PCA fitted on the catalog
+    learned     v = e @ weight.T + offset                     as trained, of any length
 """
 
 from __future__ import annotations
@@ -49,6 +50,34 @@ class Projection:
         return bytes(save({"mean": self.mean, "components": np.ascontiguousarray(self.components)}))
 
 
+@dataclass(frozen=True)
+class AffineProjection:
+    """A learned map from E text dimensions to D item dimensions; lengths carry meaning."""
+
+    weight: npt.NDArray[np.float32]
+    """(D, E)."""
+    offset: npt.NDArray[np.float32]
+    """(D,)."""
+
+    @property
+    def n_dims(self) -> int:
+        """D."""
+        return len(self.weight)
+
+    def project(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Bring text vectors (n, E) float32 to item space: (n, D) float32."""
+        found = np.asarray(vectors, np.float32) @ self.weight.T + self.offset
+        return np.asarray(found, dtype=np.float32)
+
+    def to_bytes(self) -> bytes:
+        """The projection as a safetensors file."""
+        tensors = {"weight": np.ascontiguousarray(self.weight), "offset": self.offset}
+        return bytes(save(tensors))
+
+
+AnyProjection = Projection | AffineProjection
+
+
 def fit_projection(vectors: npt.NDArray[np.float32], n_dims: int) -> Projection:
     """PCA by the eigenvectors of the covariance: E x E, whatever the number of items.
 
@@ -73,14 +102,16 @@ def fit_projection(vectors: npt.NDArray[np.float32], n_dims: int) -> Projection:
     return Projection(mean.astype(np.float32), components)
 
 
-def projection_from_bytes(data: bytes) -> Projection:
-    """The projection that ``Projection.to_bytes`` wrote.
+def projection_from_bytes(data: bytes) -> AnyProjection:
+    """The projection that ``to_bytes`` of either kind wrote.
 
     Raises:
         DataError: if the bytes are no projection.
     """
     try:
         tensors = load(data)
+        if "weight" in tensors:
+            return AffineProjection(tensors["weight"], tensors["offset"])
         return Projection(tensors["mean"], tensors["components"])
     except (SafetensorError, KeyError) as error:
         raise DataError("projection", f"cannot be read ({error!r})", "Publish it again") from error

@@ -6,7 +6,7 @@ so that little of a forward pass is padding.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,6 +17,7 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from recsys.encoder.projection import unit_rows
+from recsys.encoder.tokens import Tokens, length_buckets, tokenise
 from recsys.encoder.weights import EncoderFiles, encoder_files
 from recsys.errors import ConfigError
 from recsys.settings import EncoderSettings
@@ -67,7 +68,7 @@ class TextEncoder:
         self._settings = settings
         self._device = device
         torch.set_num_threads(n_threads)
-        self._tokenizer, self._model = _load(Path(folder), device)
+        self._tokenizer, self._model = load_language_model(folder, device)
 
     @property
     def encoder_id(self) -> str:
@@ -91,40 +92,17 @@ class TextEncoder:
         vectors = np.empty((len(texts), self.n_dims), dtype=np.float32)
         if len(texts) == 0:
             return vectors
-        found = self._tokenizer(list(texts), truncation=True, max_length=self._settings.max_tokens)[
-            "input_ids"
-        ]
-        tokens = [ids or [self._tokenizer.pad_token_id] for ids in found]
-        for batch in length_buckets([len(ids) for ids in tokens], self._settings.batch_tokens):
-            vectors[batch] = self._forward([tokens[j] for j in batch])
+        tokens = tokenise(self._tokenizer, texts, self._settings.max_tokens)
+        for batch in length_buckets(tokens.lengths, self._settings.batch_tokens):
+            vectors[batch] = self._forward(tokens, batch)
         return vectors
 
-    def _forward(self, tokens: list[list[int]]) -> npt.NDArray[np.float32]:
-        padded = self._tokenizer.pad({"input_ids": tokens}, padding=True, return_tensors="pt")
-        ids = padded["input_ids"].to(self._device)
-        mask = padded["attention_mask"].to(self._device)
+    def _forward(self, tokens: Tokens, batch: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        ids, mask = (part.to(self._device) for part in tokens.padded(batch))
         with torch.inference_mode():
             hidden = self._model(input_ids=ids, attention_mask=mask).last_hidden_state
             pooled = pool(hidden.float(), mask, self._settings.pooling)
         return unit_rows(pooled.cpu().numpy())
-
-
-def length_buckets(n_tokens: Sequence[int], batch_tokens: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Cut texts into batches of similar length.
-
-    Args:
-        n_tokens: length of each text.
-        batch_tokens: most tokens of a batch, padding included; a longer text stands alone.
-
-    Yields:
-        Positions of the texts of one batch; each text once, the longest batch first.
-    """
-    order = np.argsort(-np.asarray(n_tokens, dtype=np.int64), kind="stable")
-    start = 0
-    while start < len(order):
-        size = max(1, batch_tokens // max(1, int(n_tokens[order[start]])))
-        yield order[start : start + size]
-        start += size
 
 
 def pool(hidden: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor:
@@ -151,7 +129,19 @@ def pool(hidden: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor
     return hidden[torch.arange(len(hidden), device=hidden.device), place]
 
 
-def _load(folder: Path, device: str) -> tuple[Any, Any]:
+def load_language_model(folder: str | Path, device: str = "cpu") -> tuple[Any, Any]:
+    """A tokenizer and a model in fp32, ready to read texts.
+
+    Args:
+        folder: a Hugging Face model with safetensors weights and its tokenizer.
+        device: a torch device.
+
+    Returns:
+        ``(tokenizer, model)``; the model stands in eval mode and keeps no cache of keys.
+
+    Raises:
+        ConfigError: if the folder holds no model that transformers can load.
+    """
     transformers_logging.disable_progress_bar()  # a model loads in a second or two
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -162,7 +152,5 @@ def _load(folder: Path, device: str) -> tuple[Any, Any]:
         raise ConfigError(
             f"model folder {folder}", f"cannot be loaded ({error})", "Check encoder.model"
         ) from error
-    if tokenizer.pad_token is None:  # decoders have none; the mask hides what stands there
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    tokenizer.padding_side = "right"
+    model.config.use_cache = False  # texts are read, none is written
     return tokenizer, model.eval().to(device)

@@ -7,9 +7,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from recsys.blobs import put_blob
 from recsys.errors import ConfigError, NotFoundError
 from recsys.settings import EncoderSettings
+from recsys.store import Store
 
 _TOKENIZER_FILES = frozenset(
     {
@@ -98,3 +101,15 @@ def _require(folder: Path, what: str, is_there: bool) -> None:
             f"has no {what}",
             "Save the model with `save_pretrained(folder)` (safetensors), its tokenizer beside it",
         )
+
+
+def encoder_entry(store: Store, encoder: EncoderFiles) -> dict[str, Any]:
+    """Write an encoder's files into a store; return what a manifest says of it."""
+    files = {name: put_blob(store, name, path.read_bytes()) for name, path in encoder.files.items()}
+    return {
+        "id": encoder.id,
+        "model": encoder.model,
+        "pooling": encoder.pooling,
+        "max_tokens": encoder.max_tokens,
+        "files": files,
+    }

@@ -8,52 +8,31 @@ bank's half-lives. So ``recsys.decay.fold`` folds them in one pass.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from recsys.decay.fold import fold_events
 from recsys.events import UNKNOWN_ITEM
+from recsys.interest.model import (
+    Banks,
+    FoldBatch,
+    InterestModel,
+    ItemTable,
+    split_banks,
+)
 from recsys.interest.recent import RecentEvents, RecentRing
 from recsys.interest.seen import SeenItems
-from recsys.interest.zero_shot import Banks, codes_of, weigh
+from recsys.interest.zero_shot import codes_of, signed_importance
 from recsys.settings import DataSettings, InterestSettings
 
 Columns = Mapping[str, Mapping[str, npt.NDArray[Any]]]
 
 UNKNOWN_USER = -1
+UNKNOWN_KIND = 255
+"""Code of a kind that the settings lack."""
 _PASSIVE_KINDS = DataSettings().passive_kinds
-
-
-class FoldBatch(NamedTuple):
-    """T events to fold, in any order."""
-
-    item: npt.NDArray[np.int32]
-    """(T,) position in the catalog; ``UNKNOWN_ITEM`` = not in it."""
-    ts: npt.NDArray[np.float64]
-    """(T,) Unix seconds, finite."""
-    kind: npt.NDArray[np.object_]
-    """(T,) event kinds."""
-    value: npt.NDArray[np.float64]
-    """(T,) rating or dwell; NaN where there is none."""
-
-
-def bank_importance(
-    kind: npt.NDArray[np.object_], value: npt.NDArray[np.float64], interest: InterestSettings
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Importance of events in both banks.
-
-    Returns:
-        (T, H + Hn) float32 importance, negative evidence only in the last Hn columns; and (T,)
-        float32 signed importance.
-    """
-    weight, is_negative = weigh(kind, value, interest)
-    n_positive = len(interest.half_lives_s)
-    importance = np.zeros((len(weight), n_positive + len(interest.negative_half_lives_s)), "f4")
-    importance[:, :n_positive] = np.where(is_negative, 0.0, weight)[:, None]
-    importance[:, n_positive:] = np.where(is_negative, weight, 0.0)[:, None]
-    return importance, np.where(is_negative, -weight, weight)
 
 
 class ProfileTable:
@@ -135,15 +114,20 @@ class ProfileTable:
         return codes_of(user_ids, self._row_of, UNKNOWN_USER)
 
     def fold(
-        self, rows: npt.NDArray[np.int64], events: FoldBatch, vectors: npt.NDArray[np.float32]
+        self,
+        rows: npt.NDArray[np.int64],
+        events: FoldBatch,
+        model: InterestModel,
+        items: ItemTable,
     ) -> int:
         """Fold T events into the profiles; any order gives the same profiles.
 
         Args:
             rows: (T,) the row of each event's user.
             events: the events; each must come once (the ledger sees to that).
-            vectors: (N, D) item vectors of the catalog; a row of zeros = an item without text,
-                which counts as seen but is no evidence of taste.
+            model: what events are to a profile.
+            items: N items of the catalog; of an event whose value is a row of zeros the item
+                counts as seen, but it is no evidence of taste.
 
         Returns:
             Number of pending events: they would be evidence if the catalog had their item.
@@ -156,16 +140,20 @@ class ProfileTable:
         rows = np.ascontiguousarray(rows, np.int64)
         item = np.ascontiguousarray(events.item, np.int64)
         ts = np.ascontiguousarray(events.ts, np.float64)
-        self._check(rows, item, ts, vectors)
-        importance, signed = bank_importance(events.kind, events.value, self.interest)
+        self._check(rows, item, ts, items)
+        found = model.evidence(events, items)
         state = (self._sums, self._mass, self._t_ref)
-        fold_events(*state, rows, ts, importance, item, vectors, self._half_lives_s)
+        fold_events(*state, rows, ts, *found.arrays, self._half_lives_s)
+        signed = found.signed
+        if signed is None:
+            signed = signed_importance(events.kind, events.value, self.interest)
         is_known = item != UNKNOWN_ITEM
         np.add.at(self._n_events, rows[is_known], 1)
-        code = codes_of(events.kind, self._code_of_kind, 255).astype(np.uint8)
+        code = codes_of(events.kind, self._code_of_kind, UNKNOWN_KIND).astype(np.uint8)
         passive = codes_of(events.kind, dict.fromkeys(self.passive_kinds, 1), 0) == 1
         kept = np.flatnonzero(is_known & ~passive)
-        self._recent.add(rows[kept], item[kept], ts[kept], signed[kept], code[kept])
+        value = np.asarray(events.value, np.float32)[kept]
+        self._recent.add(rows[kept], item[kept], ts[kept], signed[kept], code[kept], value)
         self._seen.add(rows[kept], item[kept])
         return int(np.count_nonzero(~is_known & (signed != 0.0)))
 
@@ -237,14 +225,14 @@ class ProfileTable:
         rows: npt.NDArray[np.int64],
         item: npt.NDArray[np.int64],
         ts: npt.NDArray[np.float64],
-        vectors: npt.NDArray[np.float32],
+        items: ItemTable,
     ) -> None:
         if rows.min() < 0 or rows.max() >= len(self):
             raise ValueError(f"rows must be of [0, {len(self)}): create the users first")
-        if item.min() < UNKNOWN_ITEM or item.max() >= len(vectors):
-            raise ValueError(f"items must be of [-1, {len(vectors)}), the rows of vectors")
-        if vectors.shape[1] != self._sums.shape[2]:
-            raise ValueError(f"vectors of {vectors.shape[1]} dims, not {self._sums.shape[2]}")
+        if item.min() < UNKNOWN_ITEM or item.max() >= len(items):
+            raise ValueError(f"items must be of [-1, {len(items)}), the rows of vectors")
+        if items.n_dims != self._sums.shape[2]:
+            raise ValueError(f"vectors of {items.n_dims} dims, not {self._sums.shape[2]}")
         if not np.isfinite(ts).all():
             raise ValueError("times must be finite Unix seconds")
 
@@ -259,22 +247,6 @@ class ProfileTable:
             self._n_events = _extended(self._n_events, more)
             self._recent.reserve(capacity + more)
             self._seen.reserve(capacity + more)
-
-
-def split_banks(
-    sums: npt.NDArray[np.float32],
-    mass: npt.NDArray[np.float32],
-    t_ref: npt.NDArray[np.float64],
-    n_positive: int,
-) -> Banks:
-    """States (B, H + Hn, D) and (B, H + Hn) as their positive and negative banks (views)."""
-    return Banks(
-        sums[:, :n_positive],
-        mass[:, :n_positive],
-        sums[:, n_positive:],
-        mass[:, n_positive:],
-        t_ref,
-    )
 
 
 def _extended(array: npt.NDArray[Any], n_more: int, fill: float = 0.0) -> npt.NDArray[Any]:

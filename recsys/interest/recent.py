@@ -21,6 +21,11 @@ class RecentEvents(NamedTuple):
     """(n,) signed: negative evidence is below 0."""
     kind: npt.NDArray[np.uint8]
     """(n,) position in the kinds of the settings; 255 = none of them."""
+    value: npt.NDArray[np.float32]
+    """(n,) rating or dwell; NaN where there is none."""
+
+
+_COLUMNS = tuple(f"_{name}" for name in RecentEvents._fields)
 
 
 class RecentRing:
@@ -36,13 +41,14 @@ class RecentRing:
         self._ts = np.zeros((0, n_recent), np.float64)
         self._importance = np.zeros((0, n_recent), np.float32)
         self._kind = np.zeros((0, n_recent), np.uint8)
+        self._value = np.zeros((0, n_recent), np.float32)
         self._oldest = np.zeros(0, np.int32)
         self._count = np.zeros(0, np.int32)
         self._n_rows = 0
 
     def reserve(self, n_rows: int) -> None:
         """Make room for ``n_rows`` users."""
-        for name in ("_item", "_ts", "_importance", "_kind", "_oldest", "_count"):
+        for name in (*_COLUMNS, "_oldest", "_count"):
             array = getattr(self, name)
             larger = np.zeros((n_rows, *array.shape[1:]), array.dtype)
             larger[: len(array)] = array
@@ -55,23 +61,17 @@ class RecentRing:
         ts: npt.NDArray[np.float64],
         importance: npt.NDArray[np.float32],
         kind: npt.NDArray[np.uint8],
+        value: npt.NDArray[np.float32],
     ) -> None:
         """Add T events in any order; each ring keeps its R latest."""
-        _add(
-            (self._item, self._ts, self._importance, self._kind, self._oldest, self._count),
-            (rows, item.astype(np.int32), ts, importance, kind),
-        )
+        ring = (*(getattr(self, name) for name in _COLUMNS), self._oldest, self._count)
+        _add(ring, (rows, item.astype(np.int32), ts, importance, kind, value))
 
     def of(self, row: int) -> RecentEvents:
         """The latest events of one user, newest first."""
         count = int(self._count[row])
         place = (int(self._oldest[row]) + np.arange(count - 1, -1, -1)) % self._n_recent
-        return RecentEvents(
-            self._item[row, place],
-            self._ts[row, place],
-            self._importance[row, place],
-            self._kind[row, place],
-        )
+        return RecentEvents(*(getattr(self, name)[row, place] for name in _COLUMNS))
 
     def columns(self, n_rows: int) -> dict[str, npt.NDArray[Any]]:
         """``count`` (B,) and the events held, user by user and oldest first, (E,) each."""
@@ -79,30 +79,29 @@ class RecentRing:
         order = (self._oldest[:n_rows, None] + np.arange(self._n_recent)) % self._n_recent
         place = order[np.arange(self._n_recent) < count[:, None]]
         rows = np.repeat(np.arange(n_rows), count)
-        return {
-            "count": count,
-            "item": self._item[rows, place],
-            "ts": self._ts[rows, place],
-            "importance": self._importance[rows, place],
-            "kind": self._kind[rows, place],
-        }
+        held = RecentEvents(*(getattr(self, name)[rows, place] for name in _COLUMNS))
+        return {"count": count, **held._asdict()}
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, npt.NDArray[Any]], n_recent: int) -> RecentRing:
-        """The inverse of ``columns``; a smaller ring keeps the latest."""
+        """The inverse of ``columns``; a smaller ring keeps the latest.
+
+        Columns written before values were kept have none: their values read as NaN.
+        """
         ring = cls(n_recent)
         count = columns["count"]
         ring.reserve(len(count))
         rows = np.repeat(np.arange(len(count)), count)
         item = columns["item"].astype(np.int64)
-        ring.add(rows, item, columns["ts"], columns["importance"], columns["kind"])
+        value = columns.get("value", np.full(len(rows), np.nan, np.float32))
+        ring.add(rows, item, columns["ts"], columns["importance"], columns["kind"], value)
         return ring
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _add(ring: Any, events: Any) -> None:
-    item, ts, importance, kind, oldest, count = ring
-    rows, new_item, new_ts, new_importance, new_kind = events
+    item, ts, importance, kind, value, oldest, count = ring
+    rows, new_item, new_ts, new_importance, new_kind, new_value = events
     n_recent = ts.shape[1]
     for t in range(rows.shape[0]):
         row = rows[t]
@@ -123,9 +122,11 @@ def _add(ring: Any, events: Any) -> None:
             ts[row, place] = ts[row, before]
             importance[row, place] = importance[row, before]
             kind[row, place] = kind[row, before]
+            value[row, place] = value[row, before]
             place = before
         item[row, place] = new_item[t]
         ts[row, place] = new_ts[t]
         importance[row, place] = new_importance[t]
         kind[row, place] = new_kind[t]
+        value[row, place] = new_value[t]
         count[row] += 1

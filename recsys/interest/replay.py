@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -16,14 +16,20 @@ import numpy.typing as npt
 
 from recsys.decay.fold import replay_states
 from recsys.events import EventArrays
-from recsys.interest.profiles import bank_importance, split_banks
-from recsys.interest.zero_shot import Banks, gaps, queries, read_parts
+from recsys.interest.model import (
+    Banks,
+    FoldBatch,
+    InterestModel,
+    ItemTable,
+    Query,
+    nobody,
+    split_banks,
+)
+from recsys.interest.zero_shot import ZeroShot, gaps, read_parts
 from recsys.settings import InterestSettings
 
-if TYPE_CHECKING:
-    from recsys.ranking import RankingWeights
-
 Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
 Times = npt.NDArray[np.float64]
 
 _CHUNK = 4_096
@@ -54,42 +60,47 @@ def ends_before(
 def replay(
     events: EventArrays,
     asked: ReplayQueries,
-    vectors: Floats,
-    weights: RankingWeights,
+    model: InterestModel,
+    items: ItemTable,
     settings: InterestSettings,
-) -> Floats:
-    """The query vectors of users as of moments in the past.
+) -> Query:
+    """What users asked for at moments in the past.
 
     Args:
         events: the log, sorted by (user, ts, seq).
         asked: the queries.
-        vectors: (N, D) item vectors; a row of zeros = no text.
-        weights: weights of the half-lives.
-        settings: how events become evidence.
+        model: what events are to a profile, and a profile to a query.
+        items: N items.
+        settings: the half-lives of the banks.
 
     Returns:
-        (Q, D) float32, in the order of ``asked``: what ``ProfileTable.fold`` and ``queries`` give.
+        A query of Q users, in the order of ``asked``: what ``ProfileTable.fold`` and
+        ``InterestModel.query`` give.
     """
-    u = np.zeros((len(asked.end), vectors.shape[1]), np.float32)
-    for place, banks in _states(events, asked, vectors, settings):
-        u[place] = queries(banks, asked.as_of[place], weights, settings)
-    return u
+    empty = nobody(model, settings, items.n_dims)
+    n_queries = len(asked.end)
+    found = Query(*(np.zeros((n_queries, *part.shape[1:]), np.float32) for part in empty))
+    for place, banks in _states(events, asked, model, items, settings):
+        for whole, part in zip(found, model.query(banks, asked.as_of[place]), strict=True):
+            whole[place] = part
+    return found
 
 
 def replay_parts(
-    events: EventArrays, asked: ReplayQueries, vectors: Floats, settings: InterestSettings
+    events: EventArrays, asked: ReplayQueries, model: ZeroShot, items: ItemTable
 ) -> tuple[Floats, Floats]:
     """``c_h * mean_h`` of each half-life, for fitting the weights of a few thousand queries.
 
     Returns:
         (Q, H, D) and, for the negative bank, (Q, Hn, D), both float32 and in the order of
-        ``asked``; ``queries`` is their weighted sum, the negative part subtracted.
+        ``asked``; the query vector is their weighted sum, the negative part subtracted.
     """
-    n_queries, n_dims = len(asked.end), vectors.shape[1]
+    settings = model.interest
+    n_queries, n_dims = len(asked.end), items.n_dims
     positive = np.zeros((n_queries, len(settings.half_lives_s), n_dims), np.float32)
     negative = np.zeros((n_queries, len(settings.negative_half_lives_s), n_dims), np.float32)
     m_0 = settings.confidence_mass
-    for place, banks in _states(events, asked, vectors, settings):
+    for place, banks in _states(events, asked, model, items, settings):
         gap_s = gaps(banks.t_ref, asked.as_of[place])
         good = read_parts(banks.sums, banks.mass, gap_s, settings.half_lives_s, m_0)
         bad = read_parts(
@@ -105,7 +116,11 @@ def replay_parts(
 
 
 def _states(
-    events: EventArrays, asked: ReplayQueries, vectors: Floats, settings: InterestSettings
+    events: EventArrays,
+    asked: ReplayQueries,
+    model: InterestModel,
+    items: ItemTable,
+    settings: InterestSettings,
 ) -> Iterator[tuple[npt.NDArray[np.intp], Banks]]:
     """Places in ``asked`` and the evidence of those queries, some thousand queries at a time."""
     user, end = np.asarray(asked.user, np.int64), np.asarray(asked.end, np.int64)
@@ -114,20 +129,40 @@ def _states(
     starts[known] = events.bounds[user[known]]
     if np.any(end < starts) or np.any(end[known] > events.bounds[user[known] + 1]):
         raise ValueError("a query's history must end among its own user's events")
-    if len(events) and events.item.max() >= len(vectors):
-        raise ValueError(f"items must be of [-1, {len(vectors)}), the rows of vectors")
-    importance, _ = bank_importance(events.kind, events.value, settings)
-    log = (events.ts, importance, np.asarray(events.item, np.int64), vectors)
+    if len(events) and events.item.max() >= len(items):
+        raise ValueError(f"items must be of [-1, {len(items)}), the rows of vectors")
     half_lives_s = np.array([*settings.half_lives_s, *settings.negative_half_lives_s])
     order = np.lexsort((end, user))
-    cuts = _cuts(user[order])
-    for first, stop in pairwise(cuts):
+    for first, stop in pairwise(_cuts(user[order])):
         place = order[first:stop]
-        sums = np.zeros((len(place), len(half_lives_s), vectors.shape[1]), np.float32)
+        used, first_event, last_event = _histories(starts[place], end[place])
+        batch = FoldBatch(
+            events.item[used], events.ts[used], events.kind[used], events.value[used]
+        )
+        log = (batch.ts, *model.evidence(batch, items).arrays)
+        sums = np.zeros((len(place), len(half_lives_s), items.n_dims), np.float32)
         mass = np.zeros((len(place), len(half_lives_s)), np.float32)
         t_ref = np.full(len(place), -np.inf)
-        replay_states((sums, mass, t_ref), log, starts[place], end[place], half_lives_s)
+        replay_states((sums, mass, t_ref), log, first_event, last_event, half_lives_s)
         yield place, split_banks(sums, mass, t_ref, len(settings.half_lives_s))
+
+
+def _histories(starts: Ints, ends: Ints) -> tuple[Ints, Ints, Ints]:
+    """The events that some queries read, and where each query's history begins and ends in them.
+
+    Args:
+        starts: (q,) first event of each query's user; queries of one user stand together.
+        ends: (q,) exclusive, rising within a user.
+
+    Returns:
+        (n,) positions in the log, user by user; and (q,) starts and (q,) ends among them.
+    """
+    is_last = np.append(starts[1:] != starts[:-1], True)[: len(starts)]
+    begin, length = starts[is_last], (ends - starts)[is_last]
+    offset = np.cumsum(length) - length
+    used = np.arange(length.sum()) + np.repeat(begin - offset, length)
+    shift = (offset - begin)[np.cumsum(is_last) - is_last]
+    return used, starts + shift, ends + shift
 
 
 def _cuts(user: npt.NDArray[np.int64]) -> list[int]:

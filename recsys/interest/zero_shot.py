@@ -11,17 +11,17 @@ of a user who is away fades, short half-lives first, and trend takes over by its
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import repeat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
+from recsys.interest.model import Banks, EventEvidence, FoldBatch, ItemTable, Query
+from recsys.ranking import RankingWeights
 from recsys.settings import InterestSettings
-
-if TYPE_CHECKING:
-    from recsys.ranking import RankingWeights
 
 Floats = npt.NDArray[np.float32]
 Times = npt.NDArray[np.float64]
@@ -29,21 +29,6 @@ Times = npt.NDArray[np.float64]
 RATING = "rating"
 MASS_EPS = 1e-6
 """``eps`` of the mean: keeps the mean of an empty bank at zero."""
-
-
-class Banks(NamedTuple):
-    """The evidence of B users, each as of its own ``t_ref``."""
-
-    sums: Floats
-    """(B, H, D) positive evidence."""
-    mass: Floats
-    """(B, H)."""
-    negative_sums: Floats
-    """(B, Hn, D) negative evidence."""
-    negative_mass: Floats
-    """(B, Hn)."""
-    t_ref: Times
-    """(B,) Unix seconds of the latest event; ``-inf`` = no event."""
 
 
 class Parts(NamedTuple):
@@ -55,6 +40,32 @@ class Parts(NamedTuple):
     """(B, H) in [0, 1); it fades while a user is away."""
     mass_now: Floats
     """(B, H) decayed mass."""
+
+
+@dataclass(frozen=True)
+class ZeroShot:
+    """An ``InterestModel`` of fixed half-lives and of one weight each, the same for everybody.
+
+    An event is worth its item's vector, times the importance of its kind. Warm and cold items are
+    scored alike.
+    """
+
+    interest: InterestSettings
+    """How events become evidence, and how evidence fades."""
+    weights: RankingWeights
+    """Of the half-lives of the banks and of the trend."""
+
+    def evidence(self, events: FoldBatch, items: ItemTable) -> EventEvidence:
+        """See ``InterestModel.evidence``; the values are the item vectors themselves."""
+        importance, signed = bank_importance(events.kind, events.value, self.interest)
+        index = np.ascontiguousarray(events.item, np.int64)
+        return EventEvidence(importance, index, items.vectors, signed)
+
+    def query(self, banks: Banks, as_of: Times | float) -> Query:
+        """See ``InterestModel.query``; one vector, and the same trend for all."""
+        u = queries(banks, as_of, self.weights, self.interest)
+        trend = np.broadcast_to(self.weights.trend, (len(u), len(self.weights.trend)))
+        return Query(u[:, None], trend, trend, np.zeros(len(u), np.float32))
 
 
 def weigh(
@@ -93,6 +104,31 @@ def weigh(
         )
     bound = np.nextafter(np.float32(settings.max_importance), np.float32(0.0))
     return np.minimum(importance, bound).astype(np.float32), is_negative
+
+
+def bank_importance(
+    kind: npt.NDArray[np.object_], value: Times, interest: InterestSettings
+) -> tuple[Floats, Floats]:
+    """Importance of events in both banks.
+
+    Returns:
+        (T, H + Hn) float32 importance, negative evidence only in the last Hn columns; and (T,)
+        float32 signed importance.
+    """
+    weight, is_negative = weigh(kind, value, interest)
+    n_positive = len(interest.half_lives_s)
+    importance = np.zeros((len(weight), n_positive + len(interest.negative_half_lives_s)), "f4")
+    importance[:, :n_positive] = np.where(is_negative, 0.0, weight)[:, None]
+    importance[:, n_positive:] = np.where(is_negative, weight, 0.0)[:, None]
+    return importance, np.where(is_negative, -weight, weight)
+
+
+def signed_importance(
+    kind: npt.NDArray[np.object_], value: Times, interest: InterestSettings
+) -> Floats:
+    """(T,) what the settings say that events are worth, whatever the model; negative evidence < 0."""
+    weight, is_negative = weigh(kind, value, interest)
+    return np.where(is_negative, -weight, weight)
 
 
 def is_positive(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from recsys.encoder.text import Encoder, TextEncoder, length_buckets, pool
+from recsys.encoder.text import Encoder, TextEncoder, pool
 from recsys.errors import ConfigError, NotFoundError
 from recsys.settings import EncoderSettings
 from recsys.testing.contracts import EncoderContract
@@ -103,20 +103,6 @@ def test_a_folder_that_holds_no_model_is_a_named_error(
 def test_a_missing_folder_is_a_named_error(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"encoder\.model"):
         TextEncoder(tmp_path / "nowhere", EncoderSettings())
-
-
-def test_buckets_hold_each_text_once_and_no_more_tokens_than_allowed(
-    rng: np.random.Generator,
-) -> None:
-    lengths = rng.integers(1, 50, size=500)
-    buckets = list(length_buckets(lengths.tolist(), 64))
-    assert sorted(np.concatenate(buckets).tolist()) == list(range(500))
-    assert all(len(bucket) == 1 or len(bucket) * lengths[bucket].max() <= 64 for bucket in buckets)
-    assert list(length_buckets([], 64)) == []
-
-
-def test_a_text_longer_than_a_batch_stands_alone() -> None:
-    assert [bucket.tolist() for bucket in length_buckets([5, 100, 4], 10)] == [[1], [0, 2]]
 
 
 @pytest.mark.parametrize("left", [False, True])

@@ -1,0 +1,276 @@
+"""What one training worker does: phases, epochs, steps; checkpoints; reports.
+
+The workers decide together: the clock of the first says when to save, report or stop, and its word
+goes round with the count of those who still have rows, so that all leave a step at the same place.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+import ray.train
+import torch
+from torch import Tensor
+
+from pipelines import train_phases
+from pipelines.train_board import Meter
+from pipelines.train_parallel import (
+    Workers,
+    gathered,
+    restore_state,
+    set_apart,
+    whole_state,
+    wrapper,
+)
+from pipelines.train_phases import DONE, PILOT, REFIT, EpochEnd, Progress, Sizes
+from pipelines.train_rows import Epochs
+from pipelines.train_run import Run, Tensors
+from recsys.settings import Settings
+from recsys.training.learner import Learner
+from recsys.training.sequences import USER_ROWS, Pack, pack, packs
+from recsys.training.surroundings import Surroundings
+
+REPORT_S = 2.0
+"""Seconds between reports to Ray; each is a barrier of all workers."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all workers read; in the object store once."""
+
+    pilot: Surroundings
+    """Of the events before the validation tail; born and trend of all."""
+    whole: Surroundings
+    validation: pa.Table
+    """``USER_ROWS`` with questions in the tail."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a worker is told."""
+
+    run: Run
+    settings: Settings
+    shared: ray.ObjectRef[Shared]
+    sizes: Sizes
+    tail_start: float | None
+    first: Progress
+    board: Any
+    """Handle of the ``Board``."""
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What the workers agree on before a step."""
+
+    n_ready: int
+    """Workers that have rows."""
+    save: bool
+    report: bool
+    stop: bool
+
+
+class Training:
+    """One worker's part of a run.
+
+    Args:
+        work: what to do.
+        workers: with whom.
+    """
+
+    def __init__(self, work: Work, workers: Workers) -> None:
+        self.work, self.workers = work, workers
+        self.settings = work.settings
+        self.shared: Shared = ray.get(work.shared)
+        self.device = "cuda" if self.settings.train.use_gpu else "cpu"
+        self.meter = Meter()
+        self._started = time.monotonic()
+        self._spent_before = 0.0
+        self._saved_at = self._reported_at = self._started
+        self._warned = False
+
+    def run(self) -> None:
+        """Train from the newest checkpoint to the end, and leave the result in the store."""
+        found = self.work.run.latest()
+        progress, tensors = (self.work.first, None) if found is None else found
+        self._spent_before = progress.spent_s
+        if progress.epoch == progress.step == 0:  # the weights are those of the phase before
+            tensors = None
+        while progress.phase != DONE:
+            progress = self._phase(progress, tensors)
+            tensors = None
+        self._leave_result(progress)
+
+    def _phase(self, progress: Progress, tensors: Tensors | None) -> Progress:
+        name = progress.name
+        learner = self._learner(progress)
+        if tensors is not None:
+            restore_state(learner, tensors, self.workers)
+        shard = ray.train.get_dataset_shard(name)
+        assert shard is not None
+        blocks: Any = iter(
+            shard.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=2)
+        )
+        epochs = Epochs(blocks)
+        try:
+            while progress.name == name:
+                progress = self._epoch(progress, learner, epochs)
+        finally:
+            blocks.close()
+        return progress
+
+    def _learner(self, progress: Progress) -> Learner:
+        """A new learner for a phase."""
+        train = self.settings.train.model_copy(
+            update={"stale_shares": (progress.current.stale_share,)}
+        )
+        is_pilot = progress.phase == PILOT
+        n_events = self.work.sizes.pilot_events if is_pilot else self.work.sizes.events
+        steps_per_epoch = -(-n_events // train.batch_events)
+        learner = Learner(
+            self.shared.pilot if is_pilot else self.shared.whole,
+            self.settings.model_copy(update={"train": train}),
+            n_steps=max(1, progress.n_epochs(train) * steps_per_epoch),
+            seed=train.seed,
+            device=self.device,
+            wrap=wrapper(self.workers, train.parallel),
+        )
+        set_apart(learner, self.workers)
+        return learner
+
+    def _epoch(self, progress: Progress, learner: Learner, epochs: Epochs) -> Progress:
+        started = time.monotonic()
+        runs = self._packs(progress, epochs)
+        while True:
+            found = next(runs, None)
+            flags = self._agree(progress, found is not None)
+            if flags.stop or flags.n_ready == 0:
+                break
+            self.meter.add(learner.step(_NOTHING if found is None else found), found)
+            progress = replace(
+                progress,
+                step=progress.step + 1,
+                total_steps=progress.total_steps + 1,
+                spent_s=self._spent_s(),
+            )
+            if flags.save:
+                self._save(progress, learner)
+            if flags.report:
+                self._report(progress, learner)
+        runs.close()
+        ndcg = self._validate(learner) if progress.phase == PILOT else None
+        end = EpochEnd(ndcg, time.monotonic() - started, flags.stop)
+        return self._after(progress, learner, end)
+
+    def _after(self, progress: Progress, learner: Learner, end: EpochEnd) -> Progress:
+        """Move on after an epoch; the first worker's seconds count for all."""
+        first = self.workers.rank == 0
+        seconds, spent = self.workers.sums(
+            end.seconds if first else 0.0, self._spent_s() if first else 0.0
+        )
+        progress = replace(progress, spent_s=spent)
+        best = progress.best.best_ndcg
+        after = train_phases.after_epoch(
+            progress, replace(end, seconds=seconds), self.settings.train, self.work.sizes
+        )
+        if end.ndcg is not None and end.ndcg > best:
+            self._put(self.work.run.save_best, after, learner)
+        self._save(after, learner)
+        self._report(replace(progress, epoch=progress.epoch + 1), learner, end.ndcg)
+        return after
+
+    def _packs(self, progress: Progress, epochs: Epochs) -> Iterator[Pack]:
+        train = self.settings.train
+        code = (PILOT, REFIT).index(progress.phase)
+        seed = [train.seed, code, progress.candidate, progress.epoch, self.workers.rank]
+        runs = packs(
+            epochs.of(progress.epoch),
+            max(1, train.batch_events // self.workers.n),
+            np.random.default_rng(seed),
+        )
+        for _ in range(progress.step):  # these were learned from before the interruption
+            next(runs, None)
+        return runs
+
+    def _agree(self, progress: Progress, ready: bool) -> Flags:
+        now, train = time.monotonic(), self.settings.train
+        mine = self.workers.rank == 0
+        save = mine and now - self._saved_at >= train.checkpoint_every_s
+        report = mine and now - self._reported_at >= REPORT_S
+        spent = replace(progress, spent_s=self._spent_s())
+        stop = mine and train_phases.out_of_time(spent, train)
+        n_ready, *word = self.workers.sums(ready, save, report, stop)
+        return Flags(int(n_ready), *(value > 0 for value in word))
+
+    def _validate(self, learner: Learner) -> float:
+        """NDCG@10 on the tail; each worker ranks a share of the rows."""
+        assert self.work.tail_start is not None
+        rows = self.shared.validation
+        mine = rows.take(pa.array(np.arange(self.workers.rank, len(rows), self.workers.n)))
+        sums = np.zeros(2)
+        with gathered(learner):
+            for part in packs([mine], self.settings.train.batch_events, None):
+                found = learner.validate(part, self.work.tail_start)
+                sums += [found["ndcg"], found["n"]]
+        ndcg, n = self.workers.sums(*sums.tolist())
+        return ndcg / max(n, 1.0)
+
+    def _save(self, progress: Progress, learner: Learner) -> None:
+        self._put(self.work.run.save, progress, learner)
+        self._saved_at = time.monotonic()
+
+    def _put(self, write: Any, progress: Progress, learner: Learner) -> None:
+        tensors = whole_state(learner)  # all workers take part
+        if self.workers.rank == 0:
+            write(tensors, progress)
+
+    def _report(self, progress: Progress, learner: Learner, ndcg: float | None = None) -> None:
+        """Tell the driver; look for a notice that a node is about to go, and save in time."""
+        figures = self.meter.figures(progress, self.settings.train, self.work.sizes, ndcg)
+        ray.train.report(figures if self.workers.rank == 0 else {})
+        self._reported_at = time.monotonic()
+        notice = ray.train.get_preemption_info()
+        if notice is not None and not self._warned and ndcg is None:
+            self._save(progress, learner)
+        self._warned = notice is not None
+
+    def _spent_s(self) -> float:
+        return self._spent_before + time.monotonic() - self._started
+
+    def _leave_result(self, progress: Progress) -> None:
+        """What a bundle needs, from the last checkpoint, or from the best of the pilot."""
+        run, refitted = self.work.run, progress.refit_epochs > 0
+        found = run.latest() if refitted else run.best()
+        assert found is not None
+        best = next(i for i, p in enumerate(progress.pilots) if p == progress.best)
+        learner = self._learner(
+            replace(progress, phase=REFIT if refitted else PILOT, candidate=best)
+        )
+        restore_state(learner, found[1], self.workers)
+        with gathered(learner):
+            tensors = learned_tensors(learner)
+        if self.workers.rank == 0:
+            run.save_result(tensors, progress)
+
+
+def learned_tensors(learner: Learner) -> dict[str, Tensor]:
+    """The learned model and the item vectors as named tensors."""
+    model, items = learner.learned()
+    tensors = {f"interest.{name}": value for name, value in model.to_tensors().items()}
+    tensors |= {"items.vectors": items.vectors, "items.warm": items.warm}
+    return {name: torch.from_numpy(np.ascontiguousarray(v)) for name, v in tensors.items()}
+
+
+def set_threads(settings: Settings) -> None:
+    """One thread a CPU that the worker asked for."""
+    torch.set_num_threads(max(1, int(settings.train.cpus_per_worker)))
+    pa.set_cpu_count(1)
+
+
+_NOTHING = pack(USER_ROWS.empty_table())

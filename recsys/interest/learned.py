@@ -1,0 +1,211 @@
+"""The learned interest encoder as it serves: NumPy only, the same numbers as the trained network.
+
+    z = x_item + kind + W given;  y = z + MLP(z);  v = y / sqrt(1 + |y|^2);  a_h = a_max sigmoid(A z)_h
+    q, w = readout(LN(S_h / m_h), c_h(t), log(1 + m_h(t)), log(1 + m_h), gap)
+
+Names of the tensors are those of ``recsys.training.network``, with the half-lives in rising order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.errors import DataError
+from recsys.interest.model import Banks, EventEvidence, FoldBatch, ItemTable, Query
+from recsys.interest.zero_shot import MASS_EPS, codes_of, gaps, half_lives_passed, signed_importance
+from recsys.settings import InterestSettings
+
+Floats = npt.NDArray[np.float32]
+Times = npt.NDArray[np.float64]
+
+HOUR_S = 3_600.0
+GAP_SCALE = 0.1
+VALUE_LIMIT = 4.0
+_NORM_EPS = 1e-5
+
+
+def value_features(value: npt.NDArray[Any], mean: float, scale: float) -> Floats:
+    """(T, 2) features of values (T,): standardised and clipped, and whether there is one."""
+    missing = ~np.isfinite(value)
+    level = np.clip((np.where(missing, mean, value) - mean) / scale, -VALUE_LIMIT, VALUE_LIMIT)
+    return np.stack([level, ~missing], axis=1).astype(np.float32)
+
+
+class LearnedInterest:
+    """An ``InterestModel`` from trained tensors.
+
+    Args:
+        tensors: as ``recsys.training.export`` names them.
+        interest: the learned half-lives, ``max_importance``, ``confidence_mass`` and the rules by
+            which events are positive or negative.
+        kinds: every event kind, in the order of training.
+
+    Raises:
+        DataError: if a tensor is missing or does not fit the half-lives.
+    """
+
+    def __init__(
+        self,
+        tensors: Mapping[str, npt.NDArray[Any]],
+        interest: InterestSettings,
+        kinds: Sequence[str],
+    ) -> None:
+        self._tensors = {
+            name: np.ascontiguousarray(tensor, np.float32) for name, tensor in tensors.items()
+        }
+        self._interest = interest
+        self._kinds = {kind: code for code, kind in enumerate(kinds)}
+        self._n_good = len(interest.half_lives_s)
+        self._half_lives_s = (*interest.half_lives_s, *interest.negative_half_lives_s)
+        self._check()
+
+    @classmethod
+    def from_tensors(
+        cls,
+        tensors: Mapping[str, npt.NDArray[Any]],
+        interest: InterestSettings,
+        kinds: Sequence[str],
+    ) -> LearnedInterest:
+        """The inverse of ``to_tensors``; see the class."""
+        return cls(tensors, interest, kinds)
+
+    def to_tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """Everything learned, for a safetensors file."""
+        return dict(self._tensors)
+
+    @property
+    def n_dims(self) -> int:
+        """D."""
+        return len(self._tensors["readout.norm_mean.weight"])
+
+    @property
+    def n_queries(self) -> int:
+        """Q."""
+        return len(self._tensors["readout.mix.3.bias"]) // self.n_dims
+
+    @property
+    def n_trend(self) -> int:
+        """Ht."""
+        return (len(self._tensors["readout.trend.2.bias"]) - 1) // 2
+
+    def evidence(self, events: FoldBatch, items: ItemTable) -> EventEvidence:
+        """See ``InterestModel.evidence``."""
+        signed = signed_importance(events.kind, events.value, self._interest)
+        index = np.where((events.item >= 0) & (signed != 0.0), np.arange(len(signed)), -1)
+        used = np.flatnonzero(index >= 0)
+        values = np.zeros((len(signed), self.n_dims), np.float32)
+        importance = np.zeros((len(signed), len(self._half_lives_s)), np.float32)
+        if len(used):
+            code = codes_of(events.kind[used], self._kinds, len(self._kinds))
+            plain = self._plain(items.vectors[events.item[used]], code, events.value[used])
+            values[used], weight = self._value(plain)
+            is_bad = signed[used] < 0.0
+            weight[:, : self._n_good] *= ~is_bad[:, None]
+            weight[:, self._n_good :] *= is_bad[:, None]
+            importance[used] = weight
+        return EventEvidence(importance, index.astype(np.int64), values, signed)
+
+    def importance_of(self, kind: npt.NDArray[np.object_], value: Times, vector: Floats) -> Floats:
+        """(T, H + Hn) importance of events (T,) of items (T, D), both banks, whatever the sign."""
+        code = codes_of(kind, self._kinds, len(self._kinds))
+        return self._value(self._plain(vector, code, value))[1]
+
+    def query(self, banks: Banks, as_of: Times | float) -> Query:
+        """See ``InterestModel.query``."""
+        tensors = self._tensors
+        gap_s = gaps(banks.t_ref, as_of)
+        mass = np.concatenate([banks.mass, banks.negative_mass], axis=1)
+        sums = np.concatenate([banks.sums, banks.negative_sums], axis=1)
+        now = mass * half_lives_passed(gap_s, self._half_lives_s)
+        mean = _norm(sums / (mass + np.float32(MASS_EPS))[..., None], tensors, "readout.norm_mean")
+        mean *= (mass > 0.0)[..., None]
+        gap = (np.log1p(gap_s / HOUR_S) * GAP_SCALE).astype(np.float32)[:, None]
+        sure = now / (now + np.float32(self._interest.confidence_mass))
+        felt = np.concatenate([sure, np.log1p(now), np.log1p(mass), gap], axis=1)
+        said = np.concatenate([mean.reshape(len(mean), -1), felt], axis=1)
+        mixed = _linear(_gelu(_linear(said, tensors, "readout.mix.0")), tensors, "readout.mix.3")
+        share = _softmax(_linear(felt, tensors, "readout.skip"))
+        straight = np.einsum("bh,bhd->bd", share, mean[:, : self._n_good])
+        vectors = mixed.reshape(len(mean), self.n_queries, self.n_dims) + straight[:, None]
+        trend = _linear(
+            _gelu(_linear(felt, tensors, "readout.trend.0")), tensors, "readout.trend.2"
+        )
+        n = self.n_trend
+        return Query(
+            vectors=_norm(vectors, tensors, "readout.norm_out"),
+            warm_trend=np.ascontiguousarray(trend[:, :n]),
+            cold_trend=np.ascontiguousarray(trend[:, n : 2 * n]),
+            cold_offset=np.ascontiguousarray(trend[:, 2 * n]),
+        )
+
+    def _plain(self, item: Floats, code: npt.NDArray[np.int64], value: npt.NDArray[Any]) -> Floats:
+        tensors = self._tensors
+        given = value_features(value, *map(float, tensors["value"]))
+        plain: Floats = (
+            item + tensors["event.kind.weight"][code] + given @ tensors["event.given.weight"].T
+        )
+        return plain
+
+    def _value(self, plain: Floats) -> tuple[Floats, Floats]:
+        tensors = self._tensors
+        hidden = _gelu(_linear(plain, tensors, "event.mlp.0"))
+        y = plain + _linear(hidden, tensors, "event.mlp.2")
+        value = y / np.sqrt(1.0 + np.square(y).sum(axis=1, keepdims=True))
+        logit = _linear(plain, tensors, "event.importance")
+        a_max = np.float32(self._interest.max_importance)
+        return value, a_max / (1.0 + np.exp(-np.clip(logit, -30.0, 30.0)))
+
+    def _check(self) -> None:
+        missing = [name for name in _NAMES if name not in self._tensors]
+        if missing:
+            raise DataError("learned model", f"lacks {', '.join(missing)}", "Publish it again")
+        found = len(self._tensors["event.importance.bias"])
+        if found != len(self._half_lives_s):
+            raise DataError(
+                "learned model",
+                f"has {found} half-lives, its settings {len(self._half_lives_s)}",
+                "Half-lives are fixed by the bundle: do not set interest.half_lives_s",
+            )
+
+
+_NAMES = (
+    "value",
+    "event.kind.weight",
+    "event.given.weight",
+    *(f"event.{layer}.{part}" for layer in ("mlp.0", "mlp.2", "importance") for part in ("weight", "bias")),
+    *(
+        f"readout.{layer}.{part}"
+        for layer in ("norm_mean", "norm_out", "mix.0", "mix.3", "skip", "trend.0", "trend.2")
+        for part in ("weight", "bias")
+    ),
+)  # fmt: skip
+
+
+def _linear(x: Floats, tensors: Mapping[str, Floats], name: str) -> Floats:
+    out: Floats = x @ tensors[f"{name}.weight"].T + tensors[f"{name}.bias"]
+    return out
+
+
+def _norm(x: Floats, tensors: Mapping[str, Floats], name: str) -> Floats:
+    """Layer normalisation over the last axis (Ba et al. 2016)."""
+    centred = x - x.mean(axis=-1, keepdims=True)
+    scale = np.sqrt(np.square(centred).mean(axis=-1, keepdims=True) + np.float32(_NORM_EPS))
+    out: Floats = centred / scale * tensors[f"{name}.weight"] + tensors[f"{name}.bias"]
+    return out
+
+
+def _gelu(x: Floats) -> Floats:
+    """Gaussian error linear unit by its tangent form (Hendrycks and Gimpel 2016)."""
+    inner = np.float32(np.sqrt(2.0 / np.pi)) * (x + np.float32(0.044715) * x * x * x)
+    out: Floats = np.float32(0.5) * x * (1.0 + np.tanh(inner))
+    return out
+
+
+def _softmax(x: Floats) -> Floats:
+    share = np.exp(x - x.max(axis=1, keepdims=True))
+    out: Floats = share / share.sum(axis=1, keepdims=True)
+    return out

@@ -1,0 +1,235 @@
+"""From a pack of runs to the arrays of one training step: questions, candidates, virtual cutoffs.
+
+*Train for tomorrow.* A model is always asked about items younger than itself. A share of the runs
+gets a virtual cutoff in the past: an item first seen after it is cold in that run, as history and
+as candidate, and only questions after it count. An item not yet born at a question's own time is
+no candidate there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from recsys.interest.learned import value_features
+from recsys.settings import Settings
+from recsys.training.sequences import Pack, Questions, questions
+from recsys.training.surroundings import Surroundings
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+Times = npt.NDArray[np.float64]
+
+_POPULAR_SHARE = 0.5
+_POPULAR_POWER = 0.75
+
+
+class Batch(NamedTuple):
+    """One step: R catalog rows, T events, P questions with M right answers, C candidates."""
+
+    rows: Tensor
+    """(R,) catalog rows of events and candidates, rising."""
+    text: Tensor | None
+    """(R, E) their text vectors."""
+    event_at: Tensor
+    """(T,) place in ``rows``; R = an item that is not in the catalog."""
+    event_cold: Tensor
+    """(T,) bool, the item has no residual in this run."""
+    kind: Tensor
+    """(T,)."""
+    given: Tensor
+    """(T, 2) the value, standardised, and whether there is one."""
+    sign: Tensor
+    """(T,) 1, -1, or 0 for no evidence."""
+    elapsed_s: Tensor
+    """(T,) seconds since the event before."""
+    start: Tensor
+    """(T,) bool, first of a run."""
+    last: Tensor
+    """(P,) the latest known event; -1 = none."""
+    gap_s: Tensor
+    """(P,) seconds since it."""
+    candidate_at: Tensor
+    """(C,) place in ``rows``."""
+    candidates: Candidates
+    """What else the loss needs to know, as NumPy arrays."""
+
+
+class Candidates(NamedTuple):
+    """The candidates of each question and what is right."""
+
+    correction: Floats
+    """(C,) minus the log of the chance to be drawn; -inf = only a candidate where it is right."""
+    born: Times
+    """(C,) Unix seconds from which an item is a candidate, exclusive."""
+    gone: Times
+    """(C,) Unix seconds from which it is none any more."""
+    cold_since: Times
+    """(C,) an item is cold under a cutoff before this time; -inf = always warm, inf = always cold."""
+    touched: Times
+    """(U, C) when the user of a run first touched each candidate; inf = not yet."""
+    run: Ints
+    """(P,) run of each question."""
+    as_of: Times
+    """(P,) Unix seconds."""
+    cutoff: Times
+    """(P,) the virtual cutoff; inf = none."""
+    cell: Ints
+    """(P,) place in ``trend``."""
+    trend: Floats
+    """(G, C, Ht) features."""
+    target_bounds: Ints
+    """(P + 1,) offsets into ``target``."""
+    target: Ints
+    """(M,) places in the candidates."""
+
+
+class BatchMaker:
+    """Makes batches; every draw comes from the generator that is given.
+
+    Args:
+        surroundings: of the log.
+        settings: sections model and train.
+        rng: of the draws.
+    """
+
+    def __init__(
+        self, surroundings: Surroundings, settings: Settings, rng: np.random.Generator
+    ) -> None:
+        self.rng = rng
+        self.stale_share = settings.train.stale_shares[0]
+        self._log = surroundings
+        self._train = settings.train
+        self._n_kinds = len(settings.data.kinds)
+        self._text = surroundings.text if settings.model.use_text else None
+        self._full = surroundings.n_items < settings.train.full_softmax_below
+        popular = surroundings.counts.astype(np.float64) ** _POPULAR_POWER
+        even = np.full(len(popular), 1.0 / len(popular))
+        self._chance = (1 - _POPULAR_SHARE) * even + _POPULAR_SHARE * popular / popular.sum()
+        self._ladder = np.cumsum(self._chance)
+
+    def training(self, pack: Pack) -> Batch | None:
+        """A batch with drawn cutoffs and candidates; None where nothing is asked."""
+        cutoff = self._cutoffs(pack)
+        asked = questions(pack, self._history())
+        stands = asked.as_of >= np.where(np.isfinite(cutoff), cutoff, -np.inf)[asked.run]
+        born = self._log.born[asked.target] < np.repeat(asked.as_of, np.diff(asked.target_bounds))
+        asked = _with_targets(asked, born & np.repeat(stands, np.diff(asked.target_bounds)))
+        if len(asked) == 0:
+            return None
+        rows, correction = self._candidates(asked)
+        return self.batch(pack, asked, rows, correction, cutoff)
+
+    def batch(
+        self, pack: Pack, asked: Questions, rows: Ints, correction: Floats, cutoff: Times
+    ) -> Batch:
+        """A batch of given questions and candidates.
+
+        Args:
+            pack: the runs.
+            asked: P questions about them.
+            rows: (C,) catalog rows of the candidates, rising.
+            correction: (C,) of ``Candidates``.
+            cutoff: (U,) virtual cutoffs, inf = none.
+        """
+        log = self._log
+        known = pack.item >= 0
+        every = np.union1d(rows, pack.item[known])
+        event_at = np.where(known, np.searchsorted(every, pack.item), len(every))
+        is_cold = ~known | ~log.warm[pack.item] | (log.born[pack.item] > cutoff[pack.run])
+        cells, cell = np.unique(log.trend.cells(asked.as_of), return_inverse=True)
+        given = value_features(pack.value, log.value_mean, log.value_scale)
+        start = np.zeros(len(pack.item), bool)
+        start[pack.bounds[:-1][np.diff(pack.bounds) > 0]] = True
+        last_ts = pack.ts[np.maximum(asked.last, 0)] if len(pack.ts) else asked.as_of
+        gap = np.where(asked.last >= 0, asked.as_of - last_ts, 0.0)
+        candidates = Candidates(
+            correction=correction,
+            born=log.born[rows],
+            gone=log.available_until[rows],
+            cold_since=np.where(log.warm[rows], log.born[rows], np.inf),
+            touched=first_touched(pack, rows, log.n_items),
+            run=asked.run,
+            as_of=asked.as_of,
+            cutoff=cutoff[asked.run],
+            cell=cell.astype(np.int64),
+            trend=log.trend.features(cells, rows),
+            target_bounds=asked.target_bounds,
+            target=np.searchsorted(rows, asked.target).astype(np.int64),
+        )
+        return Batch(
+            rows=torch.from_numpy(every.astype(np.int64)),
+            text=None if self._text is None else torch.from_numpy(self._text[every]),
+            event_at=torch.from_numpy(event_at.astype(np.int64)),
+            event_cold=torch.from_numpy(is_cold),
+            kind=torch.from_numpy(np.minimum(pack.kind, self._n_kinds).astype(np.int64)),
+            given=torch.from_numpy(given),
+            sign=torch.from_numpy(pack.sign.astype(np.float32)),
+            elapsed_s=torch.from_numpy(np.diff(pack.ts, prepend=pack.ts[:1]).astype(np.float32)),
+            start=torch.from_numpy(start),
+            last=torch.from_numpy(asked.last),
+            gap_s=torch.from_numpy(gap.astype(np.float32)),
+            candidate_at=torch.from_numpy(np.searchsorted(every, rows).astype(np.int64)),
+            candidates=candidates,
+        )
+
+    def _history(self) -> Any:
+        if self._train.history == "mixed":
+            return "strict" if self.rng.random() < 0.5 else "ordered"
+        return self._train.history
+
+    def _cutoffs(self, pack: Pack) -> Times:
+        """(U,) a moment before some event of the run, at most the staleness that is trained for."""
+        sizes = np.diff(pack.bounds)
+        span = self._train.stale_span * (self._log.last_ts - self._log.first_ts)
+        anchor = pack.ts[pack.bounds[:-1] + self.rng.integers(0, np.maximum(sizes, 1))]
+        drawn = anchor - self.rng.random(len(sizes)) * span
+        return np.where(self.rng.random(len(sizes)) < self.stale_share, drawn, np.inf)
+
+    def _candidates(self, asked: Questions) -> tuple[Ints, Floats]:
+        """Catalog rows of the candidates, and their corrections."""
+        if self._full:
+            n = self._log.n_items
+            return np.arange(n), np.zeros(n, np.float32)
+        n_drawn = self._train.n_negatives
+        draws = np.searchsorted(self._ladder, self.rng.random(n_drawn) * self._ladder[-1])
+        drawn = np.unique(np.minimum(draws, len(self._ladder) - 1))
+        rows = np.union1d(drawn, asked.target)
+        chance = -np.expm1(-n_drawn * self._chance[rows])
+        inside = np.isin(rows, drawn, assume_unique=True)
+        correction = np.where(inside, -np.log(chance), -np.inf)
+        return rows.astype(np.int64), correction.astype(np.float32)
+
+
+def first_touched(pack: Pack, rows: Ints, n_items: int) -> Times:
+    """(U, C) when the user of each run first touched each candidate row; inf = never."""
+    slot = np.full(n_items, -1, np.int64)
+    slot[rows] = np.arange(len(rows))
+    out = np.full((len(pack.bounds) - 1, len(rows)), np.inf)
+    item = np.where(pack.sign != 0, pack.item, -1)  # a mere impression is no touch
+    _first_touched(pack.bounds, item, pack.ts, slot, out)
+    return out
+
+
+def _with_targets(asked: Questions, keep: npt.NDArray[np.bool_]) -> Questions:
+    """The questions with some of their answers (M,), without those that have none left."""
+    which = np.repeat(np.arange(len(asked)), np.diff(asked.target_bounds))[keep]
+    counts = np.bincount(which, minlength=len(asked))
+    bounds = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    left = replace(asked, target=asked.target[keep], target_bounds=bounds)
+    return left.pick(np.flatnonzero(counts))
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _first_touched(bounds: Ints, item: Any, ts: Times, slot: Ints, out: Times) -> None:
+    for u in range(bounds.shape[0] - 1):
+        for e in range(bounds[u], bounds[u + 1]):
+            if item[e] >= 0 and slot[item[e]] >= 0:
+                c = slot[item[e]]
+                out[u, c] = min(out[u, c], ts[e])

@@ -1,0 +1,212 @@
+"""The whole training without Ray: a pilot that stops early, then a fit on everything.
+
+The pilot learns from the events before the validation tail, as a deployed model does, and is asked
+about the tail; so the number of epochs and the share of virtual cutoffs are chosen where the model
+is stale. The test is never looked at.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from recsys.catalog import Catalog
+from recsys.errors import DataError
+from recsys.evaluation.split import time_at_share
+from recsys.events import EventArrays
+from recsys.settings import Settings
+from recsys.training.export import Exported, exported
+from recsys.training.learner import Learner
+from recsys.training.sequences import Pack, pack, packs, questions, user_rows
+from recsys.training.surroundings import Gathering, Surroundings
+from recsys.training.validation import Validation
+
+Floats = npt.NDArray[np.float32]
+OnEpoch = Callable[[dict[str, Any]], bool]
+"""Called after each epoch with its figures; True stops the phase."""
+
+MIN_QUESTIONS = 50
+"""Fewer questions than this in the tail choose nothing."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model and how it came about."""
+
+    exported: Exported
+    learner: Learner
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """Figures of every epoch: phase, stale_share, epoch, loss, and in a pilot ndcg and hits."""
+    best: dict[str, Any] = field(default_factory=dict)
+    """What the pilot chose: stale_share, n_epochs, ndcg; empty without a pilot."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """A log to learn from, in memory."""
+
+    rows: pa.Table
+    """Schema ``USER_ROWS``."""
+    log: Surroundings
+    n_events: int
+
+    @classmethod
+    def of(
+        cls, events: EventArrays, catalog: Catalog, text: Floats | None, settings: Settings
+    ) -> Material:
+        """Everything in some events.
+
+        Raises:
+            DataError: if none is positive.
+        """
+        gathering = Gathering(len(catalog), settings)
+        gathering.add(events)
+        rows = user_rows(events, settings)
+        return cls(rows, gathering.finish(text, catalog), len(events))
+
+    def steps_per_epoch(self, batch_events: int) -> int:
+        """About how many packs an epoch has."""
+        return max(1, math.ceil(self.n_events / batch_events))
+
+
+def fit(
+    events: EventArrays,
+    catalog: Catalog,
+    text: Floats | None,
+    settings: Settings,
+    on_epoch: OnEpoch | None = None,
+) -> Fitted:
+    """Train a model.
+
+    Args:
+        events: all that may be known.
+        catalog: N items.
+        text: (N, E) vectors of their texts; None = none says anything.
+        settings: sections model, train, interest, trend, encoder, ``ranking.validation_share``.
+        on_epoch: told each epoch's figures; may stop the phase.
+
+    Raises:
+        DataError: if no event is positive, or the loss is not finite.
+    """
+    history: list[dict[str, Any]] = []
+    best = _pilot(events, catalog, text, settings, _told(history, on_epoch))
+    whole = Material.of(events, catalog, text, settings)
+    if best:
+        settings = with_training(
+            settings, n_epochs=best["n_epochs"], stale_shares=(best["stale_share"],)
+        )
+    learner = _learner(whole, settings)
+    for figures in epochs(learner, whole, settings):
+        if _told(history, on_epoch)({"phase": "fit", **figures}):
+            break
+    return Fitted(exported(learner.network, whole.log, settings), learner, history, best)
+
+
+def epochs(learner: Learner, material: Material, settings: Settings) -> Iterator[dict[str, Any]]:
+    """Train an epoch at a time; yields its number and mean loss."""
+    rng = np.random.default_rng(settings.train.seed)
+    for epoch in range(settings.train.n_epochs):
+        total = n = 0.0
+        for batch in packs([material.rows], settings.train.batch_events, rng):
+            step = learner.step(batch)
+            total += step["loss"] * step["n_questions"]
+            n += step["n_questions"]
+        yield {"epoch": epoch + 1, "loss": total / max(n, 1.0)}
+
+
+def with_training(settings: Settings, **changes: Any) -> Settings:
+    """The settings with other values in section ``train``."""
+    return settings.model_copy(update={"train": settings.train.model_copy(update=changes)})
+
+
+def before(events: EventArrays, until: float) -> EventArrays:
+    """The events before a moment; users without any keep their place."""
+    kept = np.flatnonzero(events.ts < until)
+    user = events.user[kept]
+    return EventArrays(
+        user_ids=events.user_ids,
+        bounds=np.searchsorted(user, np.arange(len(events.user_ids) + 1)).astype(np.int64),
+        user=user,
+        item=events.item[kept],
+        kind=events.kind[kept],
+        ts=events.ts[kept],
+        value=events.value[kept],
+    )
+
+
+def validation_packs(rows: pa.Table, since: float, settings: Settings) -> list[Pack]:
+    """Runs with questions from a moment on; users are drawn until there are enough questions."""
+    order = np.random.default_rng(settings.train.seed).permutation(len(rows))
+    found, n_questions = [], 0
+    for row in order.tolist():
+        one = pack(rows.slice(row, 1))
+        n = len(questions(one, "strict", since)) if one.ts[-1:].max(initial=-np.inf) >= since else 0
+        if n > 0:
+            found.append(row)
+            n_questions += n
+        if n_questions >= settings.train.n_validation_queries:
+            break
+    chosen = rows.take(pa.array(sorted(found), pa.int64()))
+    return list(packs([chosen], settings.train.batch_events, None)) if n_questions else []
+
+
+def mean_ndcg(learner: Learner, validation: Validation, batches: list[Pack]) -> dict[str, float]:
+    """``ndcg`` and ``hits`` at 10 over all questions of some runs, and their number ``n``."""
+    sums = [validation.sums(learner.network, batch) for batch in batches]
+    n = sum(part["n"] for part in sums)
+    whole = {name: sum(part[name] for part in sums) / max(n, 1.0) for name in ("ndcg", "hits")}
+    return {**whole, "n": n}
+
+
+def _pilot(
+    events: EventArrays,
+    catalog: Catalog,
+    text: Floats | None,
+    settings: Settings,
+    told: OnEpoch,
+) -> dict[str, Any]:
+    """The best number of epochs and share of cutoffs; empty where there is no tail to ask."""
+    try:
+        since = time_at_share(events.ts, 1.0 - settings.ranking.validation_share)
+        material = Material.of(before(events, since), catalog, text, settings)
+    except DataError:
+        return {}
+    whole = Material.of(events, catalog, text, settings)
+    batches = validation_packs(whole.rows, since, settings)
+    validation = Validation(material.log, whole.log, settings, since)
+    best: dict[str, Any] = {}
+    for share in settings.train.stale_shares:
+        some = with_training(settings, stale_shares=(share,))
+        learner, since_best, mine = _learner(material, some), 0, -1.0
+        for figures in epochs(learner, material, some):
+            found = mean_ndcg(learner, validation, batches)
+            if found["n"] < MIN_QUESTIONS:
+                return {}
+            whole_figures = {"phase": "pilot", "stale_share": share, **figures, **found}
+            if found["ndcg"] > best.get("ndcg", -1.0):
+                best = {"stale_share": share, "n_epochs": figures["epoch"], "ndcg": found["ndcg"]}
+            since_best = 0 if found["ndcg"] > mine else since_best + 1
+            mine = max(mine, found["ndcg"])
+            if told(whole_figures) or since_best >= settings.train.patience:
+                break
+    return best
+
+
+def _learner(material: Material, settings: Settings) -> Learner:
+    train = settings.train
+    n_steps = train.n_epochs * material.steps_per_epoch(train.batch_events)
+    return Learner(material.log, settings, n_steps, train.seed)
+
+
+def _told(history: list[dict[str, Any]], on_epoch: OnEpoch | None) -> OnEpoch:
+    def tell(figures: dict[str, Any]) -> bool:
+        history.append(figures)
+        return on_epoch is not None and on_epoch(figures)
+
+    return tell

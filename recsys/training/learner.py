@@ -1,0 +1,139 @@
+"""One training step after another: network, optimiser, schedule; the same with and without Ray."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from recsys.errors import DataError
+from recsys.settings import Settings
+from recsys.training.batches import BatchMaker
+from recsys.training.network import InterestNetwork
+from recsys.training.sequences import Pack
+from recsys.training.surroundings import Surroundings
+
+_WARM_UP = 0.1
+_CLIP = 1.0
+
+
+class Learner:
+    """The network in training.
+
+    Args:
+        surroundings: of the log that may be learned from.
+        settings: sections model, train, data, interest, trend, encoder.
+        n_steps: over which the learning rate rises and falls.
+        seed: of the first weights and of all draws.
+        device: of the network.
+        wrap: makes the network parallel, for example ``DistributedDataParallel``.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917
+        self,
+        surroundings: Surroundings,
+        settings: Settings,
+        n_steps: int,
+        seed: int,
+        device: str = "cpu",
+        wrap: Callable[[nn.Module], nn.Module] | None = None,
+    ) -> None:
+        torch.manual_seed(seed)
+        self.surroundings = surroundings
+        self.settings = settings
+        self.network = InterestNetwork(surroundings, settings).to(device)
+        self.parallel: nn.Module = self.network if wrap is None else wrap(self.network)
+        self.maker = BatchMaker(surroundings, settings, np.random.default_rng(seed))
+        self.optimiser = torch.optim.AdamW(_groups(self.network, settings))
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimiser, lambda step: _rate_at(step, n_steps)
+        )
+
+    def step(self, pack: Pack) -> dict[str, float]:
+        """Learn from some runs; returns the mean ``loss`` and ``n_questions``."""
+        self.network.train()
+        batch = self.maker.training(pack)
+        if batch is None:
+            return {"loss": 0.0, "n_questions": 0.0}
+        self.optimiser.zero_grad(set_to_none=True)
+        loss, n_questions = self.parallel(batch)
+        if not torch.isfinite(loss):
+            raise DataError(
+                "training",
+                f"diverged: the loss is {float(loss)} after {self.schedule.last_epoch} steps",
+                "Lower train.learning_rate",
+            )
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
+        self.optimiser.step()
+        self.schedule.step()
+        return {"loss": float(loss.detach()), "n_questions": float(n_questions)}
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that a later ``restore`` needs, as named tensors."""
+        out = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        for i, moments in self.optimiser.state_dict()["state"].items():
+            for name, value in moments.items():
+                out[f"optimiser.{i}.{name}"] = torch.as_tensor(value)
+        out["schedule.step"] = torch.tensor(self.schedule.last_epoch)
+        out["torch.rng"] = torch.get_rng_state()
+        state: Any = self.maker.rng.bit_generator.state["state"]
+        words = [state["state"] >> 64 & _WORD, state["state"] & _WORD]
+        words += [state["inc"] >> 64 & _WORD, state["inc"] & _WORD]
+        out["numpy.rng"] = torch.from_numpy(np.array(words, np.uint64).view(np.int64))
+        return out
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from what ``state`` gave."""
+        part = {
+            name.partition(".")[2]: v for name, v in state.items() if name.startswith("network.")
+        }
+        self.network.load_state_dict(part)
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in state.items():
+            kind, _, rest = name.partition(".")
+            if kind == "optimiser":
+                index, _, what = rest.partition(".")
+                moments.setdefault(int(index), {})[what] = value
+        whole = self.optimiser.state_dict()
+        self.optimiser.load_state_dict({**whole, "state": moments})
+        self.schedule.last_epoch = int(state["schedule.step"])
+        for group, rate in zip(self.optimiser.param_groups, self.schedule.get_lr(), strict=True):
+            group["lr"] = rate
+        torch.set_rng_state(state["torch.rng"].to(torch.uint8))
+        words = state["numpy.rng"].numpy().view(np.uint64).tolist()
+        generator: Any = self.maker.rng.bit_generator
+        inner = {"state": words[0] << 64 | words[1], "inc": words[2] << 64 | words[3]}
+        generator.state = {**generator.state, "state": inner}
+
+
+_WORD = (1 << 64) - 1
+
+
+def _groups(network: InterestNetwork, settings: Settings) -> list[dict[str, Any]]:
+    """Parameters by how they are trained; half-lives move in factors, so their steps are larger."""
+    lives = network.log_half_life_s
+    rest = [p for p in network.parameters() if p.requires_grad and p is not lives]
+    rate = settings.train.learning_rate
+    matrices, vectors = [p for p in rest if p.ndim > 1], [p for p in rest if p.ndim <= 1]
+    groups: list[dict[str, Any]] = [
+        {"params": matrices, "lr": rate, "weight_decay": settings.train.weight_decay},
+        {"params": vectors, "lr": rate, "weight_decay": 0.0},
+    ]
+    if lives.requires_grad:
+        factor = settings.train.half_life_rate
+        groups.append({"params": [lives], "lr": factor * rate, "weight_decay": 0.0})
+    return groups
+
+
+def _rate_at(step: int, n_steps: int) -> float:
+    """Share of the highest rate: a linear rise, then half a cosine down to a hundredth."""
+    rise = max(1, int(_WARM_UP * n_steps))
+    if step < rise:
+        return (step + 1) / rise
+    done = min(1.0, (step - rise) / max(1, n_steps - rise))
+    return 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * done))

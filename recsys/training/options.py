@@ -1,0 +1,114 @@
+"""Settings of the learned interest encoder: its form (``model``), its training (``train``)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from recsys.section import Section, Share
+
+
+class ModelSettings(Section):
+    """The form of the learned interest encoder; fixed by a bundle."""
+
+    n_half_lives: PositiveInt = 8
+    """H, learned half-lives of positive evidence."""
+    n_negative_half_lives: PositiveInt = 2
+    """Hn, learned half-lives of negative evidence."""
+    n_queries: PositiveInt = 1
+    """Q, query vectors of a user; an item is scored by the nearest one."""
+    n_hidden: PositiveInt = 128
+    """Width of the hidden layers of the event value and of the readout."""
+    use_text: bool = True
+    """Whether item vectors are read from text."""
+    use_id: bool = True
+    """Whether items with events have a residual of their own."""
+    use_trend: bool = True
+    """Whether trend is a part of the score."""
+    learn_half_lives: bool = True
+    """False keeps the half-lives where they begin: at quantiles of the log's time gaps."""
+    kernel: Literal["exponential", "hyperbolic", "power_law"] = "exponential"
+    """Law of forgetting; the other two are fixed mixtures of a bank of exponentials."""
+
+
+class TrainSettings(Section):
+    """How the learned interest encoder is trained."""
+
+    stage: Literal["frozen", "lora", "full"] = "frozen"
+    """``frozen`` reads cached text vectors; ``lora`` and ``full`` train the language model too."""
+    seed: int = 17
+    """Seed of every draw in training."""
+    n_epochs: PositiveInt = 24
+    """Most passes over the log."""
+    patience: PositiveInt = 4
+    """Epochs without a better validation NDCG@10 after which the pilot stops."""
+    refit: bool = True
+    """Train again on everything, the tail too, for as many epochs as were best in the pilot."""
+    budget_s: PositiveFloat | None = None
+    """Seconds after which training stops with the best it has; None = no limit."""
+    batch_events: PositiveInt = 4_096
+    """Events in one step of all workers together."""
+    max_events: PositiveInt = 2_048
+    """Longest run of one user's history that is trained on at once; the rest is more runs."""
+    learning_rate: PositiveFloat = 3e-3
+    """Highest rate of AdamW, reached after a tenth of the steps."""
+    half_life_rate: PositiveFloat = 10.0
+    """How much faster the logs of the half-lives learn."""
+    text_learning_rate: PositiveFloat = 1e-4
+    """Rate for the language model's weights in ``lora`` and ``full``."""
+    weight_decay: NonNegativeFloat = 0.01
+    """Of AdamW, for matrices."""
+    dropout: Share = 0.3
+    """In the event value and the readout."""
+    id_dropout: Share = 0.5
+    """Share of warm items that a step sees by text alone, so that text alone can serve."""
+    history: Literal["strict", "ordered", "mixed"] = "strict"
+    """What a target is predicted from: events of earlier times, earlier events by ``seq``, or
+    either by turns."""
+    full_softmax_below: PositiveInt = 50_000
+    """Catalogs smaller than this are trained with all items as candidates."""
+    n_negatives: PositiveInt = 4_096
+    """Candidates drawn per step where the catalog is larger; corrected by logQ."""
+    stale_shares: tuple[Share, ...] = (0.5,)
+    """Shares of chunks with a virtual cutoff; of several, the pilot picks the best."""
+    stale_span: PositiveFloat = 0.2
+    """Oldest virtual cutoff before a chunk's end, as a share of the log's span."""
+    n_validation_queries: PositiveInt = 2_000
+    """Queries drawn from the validation tail."""
+    lora_rank: PositiveInt = 8
+    """Rank of the adapters."""
+    lora_alpha: PositiveFloat = 16.0
+    """Scale of the adapters."""
+    lora_dropout: Share = 0.05
+    """Dropout in the adapters."""
+    lora_targets: tuple[str, ...] = ()
+    """Names of the linear layers that get adapters; empty = the attention's, by architecture."""
+    n_text_rows: PositiveInt = 256
+    """Most item texts that one step back-propagates into the language model."""
+    refresh_every: PositiveInt = 200
+    """Steps after which the vectors of all item texts are computed anew in ``lora``/``full``."""
+    gradient_checkpointing: bool = False
+    """Compute activations of the language model twice, to hold less of them."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Numbers in the forward pass; weights stay fp32."""
+    min_workers: PositiveInt = 1
+    """Fewest workers that training goes on with."""
+    max_workers: PositiveInt = 1
+    """Most workers that training uses when the cluster has room."""
+    cpus_per_worker: PositiveFloat = 1.0
+    """Logical CPUs of a worker."""
+    use_gpu: bool = False
+    """One GPU for each worker."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """Every worker holds the whole model, or a share of it."""
+    max_failures: Annotated[int, Field(ge=-1)] = -1
+    """Lost workers after which the run fails; -1 = never."""
+    checkpoint_every_s: PositiveFloat = 60.0
+    """Seconds between checkpoints."""
+    n_checkpoints: PositiveInt = 2
+    """Checkpoints kept."""
+    mlflow_uri: str | None = None
+    """MLflow tracking server that gets the figures too; needs the extra ``mlflow``."""
+    n_log_steps: NonNegativeInt = 20
+    """Steps between two reports of loss; 0 = once an epoch."""
