@@ -34,11 +34,9 @@ from pipelines.job import (
 )
 from recsys.archive import Archive
 from recsys.bundle import Bundle, load_bundle
-from recsys.catalog import Catalog
 from recsys.errors import ConflictError
-from recsys.folding import empty_state, fold_record, read_to_position
+from recsys.folding import Basis, empty_state, fold_record, read_to_position
 from recsys.ledger import open_ledger
-from recsys.settings import Settings
 from recsys.snapshot import SnapshotKey, save
 
 TASKS_PER_CPU = 8
@@ -49,20 +47,16 @@ app = command_line()
 
 @dataclass(frozen=True)
 class FoldBasis:
-    """What events are folded against: the parts of a bundle that every task needs."""
+    """What every task needs of a bundle."""
 
     bundle_id: str
-    catalog: Catalog
-    vectors: npt.NDArray[np.float32]
-    """(N, D) item vectors."""
-    settings: Settings
-    """The job's, with the bundle's in the sections that a bundle fixes."""
+    basis: Basis
+    """Its settings are the job's, with the bundle's in the sections that a bundle fixes."""
 
 
 def fold_basis(job: Job, bundle: Bundle) -> FoldBasis:
     """The basis of a bundle for a job."""
-    settings = bundle.settings_within(job.settings)
-    return FoldBasis(bundle.bundle_id, bundle.catalog, bundle.vectors, settings)
+    return FoldBasis(bundle.bundle_id, Basis.of(bundle, job.settings))
 
 
 def run(job: Job, bundle_id: str | None = None) -> dict[str, Any]:
@@ -139,8 +133,8 @@ def _fold_and_save(job: Job, basis: FoldBasis, partition: int) -> dict[str, floa
     with closing(open_ledger(job.ledger_url)) as ledger:
         record, position = read_to_position(Archive(job.store), ledger, partition, job.tenant)
     started = time.perf_counter()
-    table, trend = empty_state(basis.vectors.shape[1], basis.settings)
-    n_pending = fold_record(table, trend, record, basis.catalog, basis.vectors, basis.settings)
+    table, trend = empty_state(basis.basis)
+    n_pending = fold_record(table, trend, record, basis.basis)
     fold_s = time.perf_counter() - started
     key = SnapshotKey(job.tenant, basis.bundle_id, partition)
     save(job.store, key, table, trend, position, rebase=True)

@@ -46,6 +46,7 @@ from recsys.encoder.weights import EncoderFiles, encoder_files
 from recsys.errors import ConfigError, NotFoundError
 from recsys.evaluation.fitting import fit_weights
 from recsys.events import event_arrays, timestamps_s
+from recsys.interest.model import ItemTable
 from recsys.ledger import open_ledger
 from recsys.ranking import RankingWeights, default_weights, with_settings
 from recsys.record import read_all
@@ -118,7 +119,7 @@ def run(
 
 def vectors_for(
     job: Job, bundle: Bundle, items: pa.Table, extra_item_ids: Iterable[str] = ()
-) -> tuple[Catalog, npt.NDArray[np.float32]]:
+) -> tuple[Catalog, ItemTable]:
     """The current catalog in the space of a bundle: what the bundle lacks is encoded now.
 
     Args:
@@ -128,24 +129,41 @@ def vectors_for(
         extra_item_ids: items that occur in events; those without a row join without text.
 
     Returns:
-        ``(catalog, vectors (N, D) float32)``: unit rows, zero where an item has no text.
+        The catalog, and its N items: zero rows where an item has no text. In a learned bundle an
+        item that is new to it is cold and what its text says; a warm one stays as it was learned.
     """
     catalog = catalog_from_items(items, [*bundle.catalog.item_ids, *extra_item_ids])
-    texts, old = catalog.item_texts(), bundle.catalog.item_texts()
-    row_of_text = {text: row for row, text in enumerate(old) if text}
-    rows = aligned_rows(catalog.item_ids, bundle.catalog.index)
-    for i, text in enumerate(texts):
-        if rows[i] < 0 or old[rows[i]] != text:
-            rows[i] = row_of_text.get(text, -1)
+    texts = catalog.item_texts()
+    rows = _kept_rows(bundle, catalog, texts)
     vectors = np.zeros((len(catalog), bundle.n_dims), dtype=np.float32)
     vectors[rows >= 0] = bundle.vectors[rows[rows >= 0]]
+    warm = np.full(len(catalog), not bundle.is_learned)
+    warm[rows >= 0] = bundle.items.warm[rows[rows >= 0]]
     lacking = np.array([i for i, text in enumerate(texts) if text and rows[i] < 0], np.int64)
     if len(lacking) > 0 and bundle.manifest["encoder"] is not None:
         entry = bundle.manifest["encoder"]
         source = EncoderSource(job.store, entry["id"], bundle.settings.encoder, entry["files"])
         found = text_vectors([texts[i] for i in lacking], source)
         vectors[lacking] = found.projected(bundle.projection.project, bundle.n_dims)
-    return catalog, vectors
+    return catalog, ItemTable(vectors, warm)
+
+
+def _kept_rows(bundle: Bundle, catalog: Catalog, texts: list[str]) -> npt.NDArray[np.int64]:
+    """(N,) the row of the bundle whose vector an item keeps; -1 = its text is to be read."""
+    old = bundle.catalog.item_texts()
+    row_of_text = {text: row for row, text in enumerate(old) if text}
+    rows = aligned_rows(catalog.item_ids, bundle.catalog.index)
+    for i, text in enumerate(texts):
+        if rows[i] >= 0 and (old[rows[i]] == text or _is_learned_warm(bundle, int(rows[i]))):
+            continue
+        same = row_of_text.get(text, -1)
+        rows[i] = same if same < 0 or not _is_learned_warm(bundle, same) else -1
+    return rows
+
+
+def _is_learned_warm(bundle: Bundle, row: int) -> bool:
+    """Whether an item's vector says more than its text does."""
+    return bundle.is_learned and bool(bundle.items.warm[row])
 
 
 def parse_time(text: str) -> float:

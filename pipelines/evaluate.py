@@ -57,7 +57,8 @@ from recsys.evaluation.summary import (
     summarise,
     target_counts,
 )
-from recsys.slate import Shelf
+from recsys.interest.stored import LEARNED, ZERO_SHOT
+from recsys.shelf import Shelf
 
 N_LIVES = 4
 
@@ -119,13 +120,8 @@ def run(
     report = _measured(past, chosen, whole, k, stages)
     report["bundle_saw_answers"] = is_future
     with timed(stages, "lives"):
-        shelf = Shelf(
-            past.catalog,
-            past.vectors,
-            past.bundle.weights,
-            past.settings.interest,
-            past.settings.trend,
-        )
+        scene, settings = past.scene, past.settings
+        shelf = Shelf(past.catalog, scene.items, scene.model, settings.interest, settings.trend)
         users = most_active(whole, N_LIVES)
         lives = interests_over_time(past.events, users, shelf)
     report["stages"] = stages
@@ -171,7 +167,7 @@ def _measured(
                 "activity": by_activity(new, history, settings),
                 "popularity": by_popularity(new, counts, settings),
             },
-            "slates": slates(new, past.vectors, popularity),
+            "slates": slates(new, past.scene.items.directions, popularity),
             "ratings": rating_figures(past.events, split.start, settings),
             "split": {
                 "name": split.name,
@@ -189,6 +185,7 @@ def _circumstances(past: Past) -> dict[str, Any]:
     settings = past.settings
     return {
         "bundle_id": past.bundle.bundle_id,
+        "model": LEARNED if past.bundle.is_learned else ZERO_SHOT,
         "data_until": past.bundle.data_until,
         "n_events": len(past.events),
         "n_users": len(past.events.user_ids),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,12 @@ from pipelines.embed import vectors_for
 from pipelines.job import Job, progress
 from recsys.archive import Archive
 from recsys.bundle import Bundle, load_bundle
-from recsys.catalog import Catalog
+from recsys.catalog import Catalog, aligned_rows
 from recsys.errors import DataError
 from recsys.evaluation.scene import Asked, Scene, parts_of, scene_of, stacked
 from recsys.evaluation.touched import Touches
 from recsys.events import EventArrays, event_arrays
+from recsys.interest.model import AlignedNeighbours
 from recsys.interest.zero_shot import is_positive
 from recsys.ledger import open_ledger
 from recsys.record import read_all
@@ -37,8 +38,7 @@ class Past:
 
     bundle: Bundle
     catalog: Catalog
-    vectors: npt.NDArray[np.float32]
-    """(N, D)."""
+    """The current items, those that the bundle lacks included."""
     events: EventArrays
     positive: npt.NDArray[np.bool_]
     """(T,) right answers."""
@@ -77,21 +77,25 @@ def read_past(job: Job, bundle_id: str | None = None, table: pa.Table | None = N
     table = read_events(job) if table is None else table
     archive = Archive(job.store)
     manifest = archive.manifest()
-    items = None if manifest is None else archive.items(manifest, job.tenant)
+    found = None if manifest is None else archive.items(manifest, job.tenant)
     named = pc.drop_null(pc.unique(table["item_id"])).to_pylist()
-    known = ITEMS.empty_table() if items is None else items
-    catalog, vectors = vectors_for(job, bundle, known, named)
+    known = ITEMS.empty_table() if found is None else found
+    catalog, items = vectors_for(job, bundle, known, named)
     settings = bundle.settings_within(job.settings)
     events = event_arrays(table, catalog.index)
     positive = is_positive(events.kind, events.value, settings.interest)
-    half_lives_s = settings.trend.half_lives_s
+    lives = settings.trend.half_lives_s
+    scene = scene_of(events, positive, catalog, items, bundle.model, lives)
+    neighbours = None
+    if bundle.neighbours is not None:
+        rows = aligned_rows(catalog.item_ids, bundle.catalog.index)
+        neighbours = AlignedNeighbours(bundle.neighbours, rows)
     return Past(
         bundle=bundle,
         catalog=catalog,
-        vectors=vectors,
         events=events,
         positive=positive,
-        scene=scene_of(events, positive, catalog, vectors, bundle.weights, half_lives_s),
+        scene=replace(scene, own=bundle.weights.own, neighbours=neighbours),
         touches=Touches(events, settings.data.passive_kinds),
         settings=settings,
     )

@@ -73,14 +73,15 @@ class Joined(nn.Module):
         self._workers = workers
 
     def forward(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """The loss as a share of all workers' loss; a batch of None takes part with nothing."""
+        """The loss, its gradient a share of all workers'; a batch of None takes part with none."""
         mine = 0 if batch is None else len(batch.last)
         (everybody,) = self._workers.sums(mine)
         if batch is None:
             nothing = [(p * 0.0).sum() for p in self.network.parameters() if p.requires_grad]
             return torch.stack(nothing).sum(), torch.tensor(0)
         loss, n_questions = self.network(batch)
-        return loss * (self._workers.n * mine / everybody), n_questions
+        own = loss.detach()  # what is reported; the gradient alone is weighed
+        return own + (loss - own) * (self._workers.n * mine / everybody), n_questions
 
 
 def wrapper(workers: Workers, parallel: str) -> Callable[[nn.Module], nn.Module] | None:
@@ -96,8 +97,8 @@ def wrapper(workers: Workers, parallel: str) -> Callable[[nn.Module], nn.Module]
     def wrap(network: nn.Module) -> nn.Module:
         joined = Joined(network, workers)
         if parallel == "fsdp":
-            sharded: nn.Module = fully_shard(joined)
-            return sharded
+            fully_shard(joined)  # in place
+            return joined
         return DistributedDataParallel(joined)
 
     return wrap
@@ -106,7 +107,7 @@ def wrapper(workers: Workers, parallel: str) -> Callable[[nn.Module], nn.Module]
 @contextmanager
 def gathered(learner: Learner) -> Any:
     """The whole weights of a sharded network, for what does not go through its ``forward``."""
-    module = learner.parallel
+    module: Any = learner.parallel
     if not isinstance(module, FSDPModule):
         yield
         return

@@ -61,6 +61,8 @@ class Progress:
     """Epochs that the refit takes; 0 = there is none."""
     stopped: str = ""
     """Why the latest phase ended: ``patience``, ``epochs`` or ``budget``."""
+    history: tuple[dict[str, Any], ...] = ()
+    """Figures of every epoch: phase, stale_share, epoch, loss, and in a pilot ndcg."""
 
     @property
     def name(self) -> str:
@@ -91,13 +93,15 @@ class Progress:
         pilots = [
             Pilot(p["stale_share"], tuple(p["curve"]), tuple(p["epoch_s"])) for p in tree["pilots"]
         ]
-        return cls(**{**tree, "pilots": tuple(pilots)})
+        return cls(**{**tree, "pilots": tuple(pilots), "history": tuple(tree["history"])})
 
 
 @dataclass(frozen=True)
 class EpochEnd:
     """What is known after an epoch."""
 
+    loss: float
+    """Mean over its questions."""
     ndcg: float | None
     """On the validation tail; None in the refit."""
     seconds: float
@@ -139,7 +143,15 @@ def after_epoch(
 
     ``progress.spent_s`` counts the epoch already.
     """
-    done = replace(progress, epoch=progress.epoch + 1, step=0)
+    figures = {
+        "phase": progress.phase,
+        "stale_share": progress.current.stale_share,
+        "epoch": progress.epoch + 1,
+        "loss": end.loss,
+        **({} if end.ndcg is None else {"ndcg": end.ndcg}),
+    }
+    history = (*progress.history, figures)
+    done = replace(progress, epoch=progress.epoch + 1, step=0, history=history)
     if progress.phase == REFIT:
         if end.out_of_time:
             return replace(done, phase=DONE, stopped="budget")

@@ -100,7 +100,7 @@ class Run:
 
     def state(self) -> dict[str, Any] | None:
         """What the pointer says; None before the first run of this name."""
-        found, _ = self.store.read_pointer(self._pointer)
+        found, _ = self.store.read_pointer(self.pointer)
         if found is not None and found["format_version"] > FORMAT_VERSION:
             raise ConfigError(
                 f"run {self.prefix}", f"has format {found['format_version']}", "Use --fresh"
@@ -109,7 +109,7 @@ class Run:
 
     def begin(self, identity: Mapping[str, Any], plan: Mapping[str, Any]) -> Run:
         """Start anew: forget what an earlier run of this name left behind."""
-        old, token = self.store.read_pointer(self._pointer)
+        old, token = self.store.read_pointer(self.pointer)
         value = {
             "format_version": FORMAT_VERSION,
             "owner": self.owner,
@@ -117,9 +117,10 @@ class Run:
             "plan": dict(plan),
             "checkpoints": [],
             "best": None,
+            "result": None,
             "finished": None,
         }
-        self.store.swap_pointer(self._pointer, value, token)
+        self.store.swap_pointer(self.pointer, value, token)
         if old is not None:
             self._sweep(())
         return self
@@ -130,7 +131,7 @@ class Run:
         Raises:
             ConfigError: if that run was asked something else.
         """
-        found, token = self.store.read_pointer(self._pointer)
+        found, token = self.store.read_pointer(self.pointer)
         if self.state() is None or found is None or found["finished"] is not None:
             return None
         changed = differences(found["identity"], identity)
@@ -140,7 +141,7 @@ class Run:
                 f"is unfinished and was started with other settings ({'; '.join(changed)})",
                 "Give the old ones to resume it, --fresh to start anew, or another --name",
             )
-        self.store.swap_pointer(self._pointer, {**found, "owner": self.owner}, token)
+        self.store.swap_pointer(self.pointer, {**found, "owner": self.owner}, token)
         plan: dict[str, Any] = found["plan"]
         return plan
 
@@ -154,7 +155,7 @@ class Run:
         value = self._change(
             lambda old: {**old, "checkpoints": [entry, *old["checkpoints"]][: self.n_checkpoints]}
         )
-        self._sweep((*value["checkpoints"], value["best"]))
+        self._sweep((*value["checkpoints"], value["best"], value["result"]))
 
     def save_best(self, tensors: Tensors, progress: Progress) -> None:
         """Write the network with the best validation figure."""
@@ -162,13 +163,21 @@ class Run:
         self._change(lambda old: {**old, "best": entry})
 
     def latest(self) -> tuple[Progress, Tensors] | None:
-        """The newest checkpoint that is sound; None where there is none."""
+        """The newest checkpoint that is sound; None where there is none.
+
+        One that was cut or lost is taken off the pointer: the one before it will do.
+        """
         state = self.state()
         for entry in [] if state is None else state["checkpoints"]:
             try:
                 return self._read(entry)
             except (ChecksumError, NotFoundError):
-                continue  # it was cut or lost: the one before it will do
+                self._change(
+                    lambda old, lost=entry: {
+                        **old,
+                        "checkpoints": [c for c in old["checkpoints"] if c != lost],
+                    }
+                )
         return None
 
     def best(self) -> tuple[Progress, Tensors] | None:
@@ -176,10 +185,37 @@ class Run:
         state = self.state()
         return None if state is None or state["best"] is None else self._read(state["best"])
 
+    def save_result(self, tensors: Tensors) -> None:
+        """Write what a bundle is made of."""
+        data = _bytes(tensors)
+        path = self.store.put_content(f"{self.prefix}/state", data, ".safetensors")
+        entry = {"path": path, "sha256": digest(data)}
+        self._change(lambda old: {**old, "result": entry})
+
+    def result(self) -> Tensors:
+        """What ``save_result`` wrote.
+
+        Raises:
+            NotFoundError: if training has not come to its end.
+        """
+        state = self.state()
+        if state is None or state.get("result") is None:
+            raise NotFoundError(f"result of run {self.prefix}", "is not there", "Run train again")
+        tensors: Tensors = load_tensors(
+            self.store.read(state["result"]["path"], state["result"]["sha256"])
+        )
+        return tensors
+
     def finish(self, figures: Mapping[str, Any]) -> None:
         """Mark the run as complete and remove its checkpoints and rows."""
         self._change(
-            lambda old: {**old, "checkpoints": [], "best": None, "finished": dict(figures)}
+            lambda old: {
+                **old,
+                "checkpoints": [],
+                "best": None,
+                "result": None,
+                "finished": dict(figures),
+            }
         )
         self._sweep(())
 
@@ -188,11 +224,12 @@ class Run:
         return replace(self, owner=owner)
 
     @property
-    def _pointer(self) -> str:
+    def pointer(self) -> str:
+        """Path of what says where the run stands."""
         return f"{self.prefix}/CURRENT"
 
     def _put(self, tensors: Tensors, progress: Progress) -> dict[str, Any]:
-        data = save_tensors({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
+        data = _bytes(tensors)
         path = self.store.put_content(f"{self.prefix}/state", data, ".safetensors")
         return {"path": path, "sha256": digest(data), "progress": progress.to_json()}
 
@@ -201,13 +238,13 @@ class Run:
         return Progress.from_json(entry["progress"]), load_tensors(data)
 
     def _change(self, change: Any) -> dict[str, Any]:
-        found, token = self.store.read_pointer(self._pointer)
+        found, token = self.store.read_pointer(self.pointer)
         if found is None or found["owner"] != self.owner:
             raise ConflictError(
                 f"run {self.prefix}", "was taken over by another job", "Let that one finish"
             )
         value: dict[str, Any] = change(found)
-        self.store.swap_pointer(self._pointer, value, token)
+        self.store.swap_pointer(self.pointer, value, token)
         return value
 
     def _sweep(self, kept: tuple[Mapping[str, Any] | None, ...]) -> None:
@@ -219,3 +256,8 @@ class Run:
         for path in found:
             if path not in paths:
                 self.store.delete(path)
+
+
+def _bytes(tensors: Tensors) -> bytes:
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return bytes(save_tensors(whole))

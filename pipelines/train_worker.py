@@ -7,6 +7,7 @@ goes round with the count of those who still have rows, so that all leave a step
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,10 +17,9 @@ import pyarrow as pa
 import ray
 import ray.train
 import torch
-from torch import Tensor
 
 from pipelines import train_phases
-from pipelines.train_board import Meter
+from pipelines.train_board import Meter, failure_of
 from pipelines.train_parallel import (
     Workers,
     gathered,
@@ -29,12 +29,16 @@ from pipelines.train_parallel import (
     wrapper,
 )
 from pipelines.train_phases import DONE, PILOT, REFIT, EpochEnd, Progress, Sizes
-from pipelines.train_rows import Epochs
+from pipelines.train_result import result_tensors
 from pipelines.train_run import Run, Tensors
+from pipelines.train_stream import ROWS, Epochs
+from recsys.errors import RecsysError
 from recsys.settings import Settings
+from recsys.training.export import exported
 from recsys.training.learner import Learner
 from recsys.training.sequences import USER_ROWS, Pack, pack, packs
 from recsys.training.surroundings import Surroundings
+from recsys.training.validation import Validation
 
 REPORT_S = 2.0
 """Seconds between reports to Ray; each is a barrier of all workers."""
@@ -89,11 +93,13 @@ class Training:
         self.settings = work.settings
         self.shared: Shared = ray.get(work.shared)
         self.device = "cuda" if self.settings.train.use_gpu else "cpu"
-        self.meter = Meter()
+        self.meter = Meter(self.settings.train.n_log_steps)
+        self.validation = self._validation()
         self._started = time.monotonic()
         self._spent_before = 0.0
         self._saved_at = self._reported_at = self._started
         self._warned = False
+        self._ends: list[dict[str, Any]] = []
 
     def run(self) -> None:
         """Train from the newest checkpoint to the end, and leave the result in the store."""
@@ -112,7 +118,7 @@ class Training:
         learner = self._learner(progress)
         if tensors is not None:
             restore_state(learner, tensors, self.workers)
-        shard = ray.train.get_dataset_shard(name)
+        shard = ray.train.get_dataset_shard(ROWS)
         assert shard is not None
         blocks: Any = iter(
             shard.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=2)
@@ -144,6 +150,12 @@ class Training:
         set_apart(learner, self.workers)
         return learner
 
+    def _validation(self) -> Validation | None:
+        since = self.work.tail_start
+        if since is None:
+            return None
+        return Validation(self.shared.pilot, self.shared.whole, self.settings, since)
+
     def _epoch(self, progress: Progress, learner: Learner, epochs: Epochs) -> Progress:
         started = time.monotonic()
         runs = self._packs(progress, epochs)
@@ -152,7 +164,8 @@ class Training:
             flags = self._agree(progress, found is not None)
             if flags.stop or flags.n_ready == 0:
                 break
-            self.meter.add(learner.step(_NOTHING if found is None else found), found)
+            step = learner.step(_NOTHING if found is None else found)
+            self.meter.add(step, found, progress.total_steps + 1)
             progress = replace(
                 progress,
                 step=progress.step + 1,
@@ -163,17 +176,15 @@ class Training:
                 self._save(progress, learner)
             if flags.report:
                 self._report(progress, learner)
-        runs.close()
         ndcg = self._validate(learner) if progress.phase == PILOT else None
-        end = EpochEnd(ndcg, time.monotonic() - started, flags.stop)
+        loss, n = self.workers.sums(*self.meter.epoch())
+        end = EpochEnd(loss / max(n, 1.0), ndcg, time.monotonic() - started, flags.stop)
         return self._after(progress, learner, end)
 
     def _after(self, progress: Progress, learner: Learner, end: EpochEnd) -> Progress:
         """Move on after an epoch; the first worker's seconds count for all."""
-        first = self.workers.rank == 0
-        seconds, spent = self.workers.sums(
-            end.seconds if first else 0.0, self._spent_s() if first else 0.0
-        )
+        word = (end.seconds, self._spent_s(), time.monotonic() - self._reported_at >= REPORT_S)
+        seconds, spent, due = self.workers.sums(*(word if self.workers.rank == 0 else (0.0,) * 3))
         progress = replace(progress, spent_s=spent)
         best = progress.best.best_ndcg
         after = train_phases.after_epoch(
@@ -182,7 +193,9 @@ class Training:
         if end.ndcg is not None and end.ndcg > best:
             self._put(self.work.run.save_best, after, learner)
         self._save(after, learner)
-        self._report(replace(progress, epoch=progress.epoch + 1), learner, end.ndcg)
+        self._ends.append({"phase": progress.name, **after.history[-1]})
+        if due or after.name != progress.name:
+            self._report(replace(progress, epoch=progress.epoch + 1, step=0), None)
         return after
 
     def _packs(self, progress: Progress, epochs: Epochs) -> Iterator[Pack]:
@@ -210,13 +223,13 @@ class Training:
 
     def _validate(self, learner: Learner) -> float:
         """NDCG@10 on the tail; each worker ranks a share of the rows."""
-        assert self.work.tail_start is not None
+        assert self.validation is not None
         rows = self.shared.validation
         mine = rows.take(pa.array(np.arange(self.workers.rank, len(rows), self.workers.n)))
         sums = np.zeros(2)
         with gathered(learner):
             for part in packs([mine], self.settings.train.batch_events, None):
-                found = learner.validate(part, self.work.tail_start)
+                found = self.validation.sums(learner.network, part)
                 sums += [found["ndcg"], found["n"]]
         ndcg, n = self.workers.sums(*sums.tolist())
         return ndcg / max(n, 1.0)
@@ -230,13 +243,29 @@ class Training:
         if self.workers.rank == 0:
             write(tensors, progress)
 
-    def _report(self, progress: Progress, learner: Learner, ndcg: float | None = None) -> None:
+    def _report(self, progress: Progress, learner: Learner | None) -> None:
         """Tell the driver; look for a notice that a node is about to go, and save in time."""
-        figures = self.meter.figures(progress, self.settings.train, self.work.sizes, ndcg)
+        taken = self.meter.taken()
+        (events,) = self.workers.sums(taken.pop("events"))
+        is_pilot = progress.phase == PILOT
+        n_events = self.work.sizes.pilot_events if is_pilot else self.work.sizes.events
+        figures = {
+            **taken,
+            "events": events,
+            "phase": progress.name,
+            "epoch": progress.epoch,
+            "n_epochs": progress.n_epochs(self.settings.train),
+            "step": progress.step,
+            "steps_per_epoch": -(-n_events // self.settings.train.batch_events),
+            "total_steps": progress.total_steps,
+            "spent_s": progress.spent_s,
+            "ends": self._ends,
+        }
+        self._ends = []
         ray.train.report(figures if self.workers.rank == 0 else {})
         self._reported_at = time.monotonic()
         notice = ray.train.get_preemption_info()
-        if notice is not None and not self._warned and ndcg is None:
+        if notice is not None and not self._warned and learner is not None:
             self._save(progress, learner)
         self._warned = notice is not None
 
@@ -245,26 +274,15 @@ class Training:
 
     def _leave_result(self, progress: Progress) -> None:
         """What a bundle needs, from the last checkpoint, or from the best of the pilot."""
+        if self.workers.rank > 0:
+            return
         run, refitted = self.work.run, progress.refit_epochs > 0
         found = run.latest() if refitted else run.best()
         assert found is not None
-        best = next(i for i, p in enumerate(progress.pilots) if p == progress.best)
-        learner = self._learner(
-            replace(progress, phase=REFIT if refitted else PILOT, candidate=best)
-        )
-        restore_state(learner, found[1], self.workers)
-        with gathered(learner):
-            tensors = learned_tensors(learner)
-        if self.workers.rank == 0:
-            run.save_result(tensors, progress)
-
-
-def learned_tensors(learner: Learner) -> dict[str, Tensor]:
-    """The learned model and the item vectors as named tensors."""
-    model, items = learner.learned()
-    tensors = {f"interest.{name}": value for name, value in model.to_tensors().items()}
-    tensors |= {"items.vectors": items.vectors, "items.warm": items.warm}
-    return {name: torch.from_numpy(np.ascontiguousarray(v)) for name, v in tensors.items()}
+        log = self.shared.whole if refitted else self.shared.pilot
+        learner = Learner(log, self.settings, n_steps=1, seed=0)
+        learner.restore(found[1])
+        run.save_result(result_tensors(exported(learner.network, log, self.settings)))
 
 
 def set_threads(settings: Settings) -> None:
@@ -273,4 +291,49 @@ def set_threads(settings: Settings) -> None:
     pa.set_cpu_count(1)
 
 
+def train_loop(config: dict[str, Any]) -> None:
+    """What Ray Train runs in each worker.
+
+    An error of ours ends the run: it is named on the board, and every later start stops at once.
+    Whatever else happens, a lost neighbour or a lost node, Ray starts the workers again.
+    """
+    work: Work = config["work"]
+    set_threads(work.settings)
+    workers = Workers()
+    blocked = _blocked(work, workers)
+    if blocked:
+        return
+    try:
+        Training(work, workers).run()
+    except BaseException as error:
+        named = _named(error)
+        if named is not None:
+            ray.get(work.board.fail.remote(named))
+            if workers.n == 1:
+                return
+        raise
+
+
+def _blocked(work: Work, workers: Workers) -> bool:
+    """Whether the run cannot go on; the first worker asks the board for all."""
+    blocked = False
+    if workers.rank == 0:
+        found = work.run.latest()
+        step = 0 if found is None else found[0].total_steps
+        blocked = ray.get(work.board.begun.remote(step)) is not None
+    return workers.sums(blocked)[0] > 0
+
+
+def _named(error: BaseException) -> tuple[str, ...] | None:
+    """An error that a new start would meet again: one of ours, or a mistake in the program."""
+    cause = getattr(error, "cause", None)
+    for found in (error, cause, error.__cause__):
+        if isinstance(found, RecsysError):
+            return failure_of(found)
+    if isinstance(error, _MISTAKES):
+        return ("training", *traceback.format_exception(error))
+    return None
+
+
+_MISTAKES = (TypeError, AttributeError, LookupError, AssertionError, ArithmeticError, ImportError)
 _NOTHING = pack(USER_ROWS.empty_table())

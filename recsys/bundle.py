@@ -121,7 +121,7 @@ class Bundle:
 
 def current_bundle_id(store: Store, tenant: str) -> str | None:
     """The id of the published bundle; None before the first one."""
-    pointer, _ = store.read_pointer(_pointer_path(tenant))
+    pointer, _ = store.read_pointer(pointer_path(tenant))
     return None if pointer is None else str(pointer["bundle_id"])
 
 
@@ -143,7 +143,7 @@ def publish_bundle(
     Raises:
         ConflictError: if somebody else published meanwhile.
     """
-    current, token = store.read_pointer(_pointer_path(tenant))
+    current, token = store.read_pointer(pointer_path(tenant))
     manifest = _content(store, tenant, draft)
     path = manifest_path(tenant, manifest["bundle_id"])
     if store.exists(path):
@@ -155,7 +155,7 @@ def publish_bundle(
         manifest["quality"] = dict(draft.quality)
         store.write(path, json.dumps(manifest, sort_keys=True, indent=1).encode())
     if promote and (current is None or current["bundle_id"] != manifest["bundle_id"]):
-        _move(store, tenant, manifest["bundle_id"], token)
+        move_pointer(store, tenant, manifest["bundle_id"], token)
     return manifest
 
 
@@ -167,8 +167,8 @@ def promote_bundle(store: Store, tenant: str, bundle_id: str) -> None:
     """
     if not store.exists(manifest_path(tenant, bundle_id)):
         raise NotFoundError(f"bundle {bundle_id} of {tenant}", "does not exist", _REMEDY)
-    _, token = store.read_pointer(_pointer_path(tenant))
-    _move(store, tenant, bundle_id, token)
+    _, token = store.read_pointer(pointer_path(tenant))
+    move_pointer(store, tenant, bundle_id, token)
 
 
 def load_bundle(store: Store, tenant: str, bundle_id: str | None = None) -> Bundle:
@@ -289,10 +289,12 @@ def _read_manifest(store: Store, path: str) -> dict[str, Any]:
     return manifest
 
 
-def _pointer_path(tenant: str) -> str:
+def pointer_path(tenant: str) -> str:
+    """Where the pointer to the published bundle of a tenant stands in the store."""
     return f"bundles/{tenant}/CURRENT"
 
 
-def _move(store: Store, tenant: str, bundle_id: str, token: str | None) -> None:
+def move_pointer(store: Store, tenant: str, bundle_id: str, token: str | None) -> None:
+    """Publish a bundle, if nobody did since ``token`` was read; else ``ConflictError``."""
     value = {"format_version": FORMAT_VERSION, "bundle_id": bundle_id}
-    store.swap_pointer(_pointer_path(tenant), value, token)
+    store.swap_pointer(pointer_path(tenant), value, token)

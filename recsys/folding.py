@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.archive import Archive
+from recsys.bundle import Bundle
 from recsys.catalog import Catalog
 from recsys.errors import ConflictError
 from recsys.events import EventArrays, event_arrays
@@ -47,6 +48,12 @@ class Basis:
     model: InterestModel
     settings: Settings
     """Sections data, interest (which also names the kinds that count for trend) and trend."""
+
+    @classmethod
+    def of(cls, bundle: Bundle, process: Settings | None = None) -> Basis:
+        """What a bundle folds against, within the settings of a process."""
+        settings = bundle.settings if process is None else bundle.settings_within(process)
+        return cls(bundle.catalog, bundle.items, bundle.model, settings)
 
 
 def empty_state(basis: Basis) -> tuple[ProfileTable, TrendState]:

@@ -111,8 +111,7 @@ def score(query: Query, items: ItemTable, trend_features: Floats) -> Floats:
     Returns:
         (N,) float32, each bit-equal whatever the other items are.
     """
-    found = parts(query, items, trend_features)
-    return found["interest"] + found["trend"]
+    return total(parts(query, items, trend_features))
 
 
 def parts(query: Query, items: ItemTable, trend_features: Floats) -> dict[str, Floats]:
@@ -121,6 +120,12 @@ def parts(query: Query, items: ItemTable, trend_features: Floats) -> dict[str, F
         "interest": interest_part(query.vectors[0], items.vectors),
         "trend": trend_part(query, items.warm, trend_features),
     }
+
+
+def total(found: Mapping[str, Floats]) -> Floats:
+    """The score of parts: interest, trend and, where there is one, neighbours, in this order."""
+    score = found["interest"] + found["trend"]
+    return score + found["neighbours"] if "neighbours" in found else score
 
 
 def interest_part(u: npt.NDArray[np.floating[Any]], vectors: Floats) -> Floats:
@@ -133,7 +138,8 @@ def interest_part(u: npt.NDArray[np.floating[Any]], vectors: Floats) -> Floats:
     Returns:
         (N,) float32 dot products, each summed in one fixed order.
     """
-    return interest_parts(np.atleast_2d(u)[None], vectors)[0]
+    found: Floats = interest_parts(np.atleast_2d(u)[None], vectors)[0]
+    return found
 
 
 def interest_parts(u: npt.NDArray[np.floating[Any]], vectors: Floats) -> Floats:

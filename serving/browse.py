@@ -10,7 +10,8 @@ import numpy.typing as npt
 from recsys.bundle import Bundle
 from recsys.errors import EventError, NotFoundError
 from recsys.ranking import interest_part, top_k, trend_part
-from recsys.slate import Shelf, eligible
+from recsys.shelf import Shelf
+from recsys.slate import eligible
 from recsys.trend import trend_features
 from serving.api.schemas import SimilarItem, SimilarReply, TrendingItem, TrendingReply
 
@@ -26,19 +27,22 @@ def similar_items(bundle: Bundle, shelf: Shelf, item_id: str, k: int, as_of: flo
     row = shelf.catalog.index.get(item_id)
     if row is None:
         raise NotFoundError("item", "does not exist", "It may come with the next bundle")
-    vector = shelf.vectors[row]
+    directions = shelf.items.directions
+    vector = directions[row]
     if not vector.any():
         return SimilarReply(item_id=item_id, items=[])
-    allowed = shelf.catalog.available(as_of) & shelf.vectors.any(axis=1)
+    allowed = shelf.catalog.available(as_of) & directions.any(axis=1)
     allowed[row] = False
     if len(shelf.catalog) < bundle.settings.retrieval.exact_below:
-        scores = interest_part(vector, shelf.vectors)
+        scores = interest_part(vector, directions)
         rows = top_k(scores, allowed, k)
         found = scores[rows]
     else:
-        near, near_scores = bundle.index.search(vector[None], 4 * k + 1)
-        kept = (near[0] >= 0) & allowed[np.maximum(near[0], 0)]
-        rows, found = near[0][kept][:k], near_scores[0][kept][:k]
+        near = bundle.index.search(vector[None], 4 * k + 1)[0][0]
+        near = near[(near >= 0) & allowed[np.maximum(near, 0)]]
+        scores = interest_part(vector, directions[near])  # the index knows no directions
+        best = np.argsort(-scores, kind="stable")[:k]
+        rows, found = near[best], scores[best]
     items = [
         SimilarItem(rank=place + 1, score=float(score), **_named(shelf, int(i)))
         for place, (i, score) in enumerate(zip(rows, found, strict=True))
@@ -95,8 +99,8 @@ def _trend_scores(
             known = ", ".join(f"{h:.0f}" for h in bank)
             raise EventError("half_life_s", "is not in the bank", f"One of {known}")
         return np.ascontiguousarray(mass[:, bank.index(half_life_s)])
-    if shelf.weights.trend.any():
-        return trend_part(features, shelf.weights)
+    if shelf.nobody.uses_trend.any():
+        return trend_part(shelf.nobody, shelf.items.warm, features)
     return np.ascontiguousarray(features.sum(axis=1))  # slates of this bundle use no trend
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from recsys.bundle import Bundle
 from recsys.errors import EventError, UnavailableError
 from recsys.settings import Settings
-from recsys.slate import Evidence
+from recsys.shelf import Evidence
 from serving.api.checks import check_id, check_text, parse_time
 from serving.api.events import EventReader
 from serving.api.schemas import (
@@ -106,7 +106,7 @@ class Gateway:
         check_id("user_id", user_id, self.settings.data.max_id_bytes)
         view = await self._view_or_none(user_id, as_of, request)
         if view is None:
-            evidence = Evidence(u=np.zeros(self._bundle.n_dims, np.float32))
+            evidence = Evidence(self._shelf.nobody)
         else:
             evidence, as_of = _evidence(view), view.as_of
         reply = await asyncio.to_thread(self._slates.make, evidence, as_of, request)
@@ -129,8 +129,8 @@ class Gateway:
             session, as_of, self._shelf.catalog.index, self.settings.data
         )
         vector = None if session.text is None else await self._text_vector(session.text)
-        weights = self._shelf.weights
-        evidence = session_evidence(self._bundle, weights, events, vector, as_of)
+        model = self._shelf.model
+        evidence = session_evidence(self._bundle, model, events, vector, as_of)
         request = SlateRequest(session.k, session.exclude_seen)
         reply = await asyncio.to_thread(self._slates.make, evidence, as_of, request)
         reply.unknown_items = unknown
@@ -266,11 +266,14 @@ class Gateway:
 
 def _evidence(view: ProfileView) -> Evidence:
     return Evidence(
-        u=view.u,
+        query=view.query,
         mass_now=view.mass,
+        banks=view.banks,
         recent_item=view.recent_item,
         recent_ts=view.recent_ts,
         recent_importance=view.recent_importance,
+        recent_kind=np.array([*view.recent_kind, None], dtype=object)[:-1],
+        recent_value=view.recent_value,
         seen=view.seen,
     )
 

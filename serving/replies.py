@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from recsys.slate import Shelf, Slate, interests
+from recsys.shelf import Shelf, interests
+from recsys.slate import Slate
 from serving.api.schemas import (
     HalfLifeOut,
     InterestOut,
@@ -54,14 +55,14 @@ def profile_reply(shelf: Shelf, view: ProfileView) -> ProfileReply:
         n_events=view.n_events,
         profile_version=profile_version(view),
         cold_start=not view.is_known,
-        query=[float(value) for value in view.u],
+        query=[float(value) for value in view.query.vectors[0, 0]],
+        more_queries=view.query.vectors[0, 1:].tolist(),
         half_lives=[
             HalfLifeOut(half_life_s=half_life_s, mass=float(mass), confidence=float(confidence))
             for half_life_s, mass, confidence in half_lives
         ],
         interests=[
-            InterestOut(label=label, weight=weight)
-            for label, weight in interests(shelf, view.u, limit=N_INTERESTS)
+            InterestOut(label=label, weight=weight) for label, weight in _interests(shelf, view)
         ],
         recent=[
             RecentOut(
@@ -74,3 +75,8 @@ def profile_reply(shelf: Shelf, view: ProfileView) -> ProfileReply:
             for row, kind, ts, importance in recent
         ],
     )
+
+
+def _interests(shelf: Shelf, view: ProfileView) -> list[tuple[str, float]]:
+    vectors = view.query.vectors[0]
+    return interests(shelf, vectors, limit=N_INTERESTS) if view.is_known else []

@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from recsys.bundle import Bundle
 from recsys.errors import EventError
-from recsys.interest.profiles import FoldBatch, ProfileTable
-from recsys.interest.zero_shot import gaps, half_lives_passed, queries
-from recsys.ranking import RankingWeights
+from recsys.interest.model import FoldBatch, InterestModel, ItemTable
+from recsys.interest.profiles import ProfileTable
+from recsys.interest.zero_shot import ZeroShot, gaps, half_lives_passed
 from recsys.settings import DataSettings
-from recsys.slate import Evidence
+from recsys.shelf import Evidence
 from serving.api.checks import check_id, parse_time
 from serving.api.schemas import SessionIn, SessionItem
 
@@ -63,7 +63,7 @@ def read_session(
 
 def session_evidence(
     bundle: Bundle,
-    weights: RankingWeights,
+    model: InterestModel,
     events: list[SessionEvent],
     text_vector: npt.NDArray[np.float32] | None,
     as_of: float,
@@ -72,9 +72,9 @@ def session_evidence(
 
     Args:
         bundle: item vectors and settings.
-        weights: of the half-lives.
+        model: the bundle's, in this process.
         events: touched items, none later than ``as_of``.
-        text_vector: (D,) unit vector of the visitor's words; None = no words.
+        text_vector: (D,) what the visitor's words are in item space; None = no words.
         as_of: Unix seconds.
     """
     interest = bundle.settings.interest
@@ -82,28 +82,32 @@ def session_evidence(
     rows = np.array([event.row for event in events], np.int32)
     kinds = [event.kind for event in events]
     ts = [event.ts for event in events]
-    vectors = bundle.vectors[rows]
+    items = bundle.items.pick(rows)
     if text_vector is not None:
-        vectors = np.concatenate([vectors, text_vector[None].astype(np.float32)])
+        said = ItemTable(text_vector[None].astype(np.float32), np.zeros(1, np.bool_))
+        items = items.with_more(said)
         kinds, ts = [*kinds, TEXT_KIND], [*ts, as_of]
     user = table.rows([""], create=True)
     batch = FoldBatch(
-        item=np.arange(len(vectors), dtype=np.int32),
+        item=np.arange(len(items), dtype=np.int32),
         ts=np.array(ts, np.float64),
         kind=np.array([*kinds, None], dtype=object)[:-1],
-        value=np.full(len(vectors), np.nan),
+        value=np.full(len(items), np.nan),
     )
-    table.fold(np.repeat(user, len(vectors)), batch, vectors)
+    table.fold(np.repeat(user, len(items)), batch, model, items)
     banks = table.banks(user)
     recent = table.recent(0)
     place_of = np.append(rows, np.int32(-1))  # the text stands for no item
+    known_kinds = np.array([*table.kinds, None], dtype=object)
+    left = half_lives_passed(gaps(banks.t_ref, as_of), interest.half_lives_s)
     return Evidence(
-        u=queries(banks, as_of, weights, interest)[0],
-        mass_now=(banks.mass * half_lives_passed(gaps(banks.t_ref, as_of), interest.half_lives_s))[
-            0
-        ],
+        query=model.query(banks, as_of),
+        mass_now=(banks.mass * left)[0],
+        banks=None if isinstance(model, ZeroShot) else banks,
         recent_item=place_of[recent.item],
         recent_ts=recent.ts,
         recent_importance=recent.importance,
+        recent_kind=known_kinds[np.minimum(recent.kind, len(table.kinds))],
+        recent_value=recent.value,
         seen=np.unique(rows),
     )

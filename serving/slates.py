@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.bundle import Bundle
-from recsys.ranking import top_k, trend_part, with_settings
+from recsys.interest.stored import model_within
+from recsys.ranking import top_k, trend_part
 from recsys.settings import Settings
-from recsys.slate import Evidence, Shelf, SlateOptions, eligible, make_slate
+from recsys.shelf import Evidence, Shelf, neighbour_part
+from recsys.slate import SlateOptions, eligible, make_slate
 from serving.api.schemas import SlateReply
 from serving.replies import slate_items
 from serving.trend_mirror import TrendMirror
@@ -43,13 +45,14 @@ class SlateMaker:
         self._max_k = settings.serving.max_k
         self.shelf = Shelf(
             catalog=bundle.catalog,
-            vectors=bundle.vectors,
-            weights=with_settings(bundle.weights, settings.ranking),
+            items=bundle.items,
+            model=model_within(bundle.model, settings.ranking),
             interest=bundle.settings.interest,
             trend=bundle.settings.trend,
+            neighbours=bundle.neighbours,
         )
         self.trend = TrendMirror(bundle.settings.trend.half_lives_s, len(bundle.catalog))
-        self.make(Evidence(u=np.ones(bundle.n_dims, np.float32)), 0.0, SlateRequest())  # compiles
+        self.make(Evidence(self.shelf.nobody), 0.0, SlateRequest())  # compiles
 
     def make(self, evidence: Evidence, as_of: float, request: SlateRequest) -> SlateReply:
         """The slate that evidence asks for; who it is for is left to the caller.
@@ -92,9 +95,15 @@ class SlateMaker:
         allowed = eligible(self.shelf, features, as_of)
         if exclude_seen:
             allowed[evidence.seen] = False
-        rising = top_k(trend_part(features, self.shelf.weights), allowed, wanted)
-        if not evidence.u.any():
-            return rising
-        n_near = wanted + min(len(evidence.seen), wanted)
-        near, _ = self._index.search(evidence.u[None], n_near)
-        return np.concatenate([near[0][near[0] >= 0], rising])
+        trend = trend_part(evidence.query, self.shelf.items.warm, features)
+        found = [top_k(trend, allowed, wanted)]
+        beside = neighbour_part(self.shelf, evidence, as_of)
+        if beside is not None:
+            found.append(top_k(beside, allowed & (beside > 0), wanted))
+        vectors = evidence.query.vectors[0]
+        vectors = vectors[vectors.any(axis=1)]
+        if len(vectors) > 0:
+            n_near = wanted + min(len(evidence.seen), wanted)
+            near, _ = self._index.search(vectors, n_near)
+            found.append(near[near >= 0])
+        return np.concatenate(found)

@@ -1,7 +1,7 @@
 """The projection of text vectors to item vectors.
 
-    zero-shot   v = normalise((e - mean) @ components.T)      PCA fitted on the catalog
-    learned     v = e @ weight.T + offset                     as trained, of any length
+zero-shot   v = normalise((e - mean) @ components.T)      PCA fitted on the catalog
+learned     v = e @ weight.T + offset                     as trained, of any length
 """
 
 from __future__ import annotations

@@ -27,8 +27,9 @@ from recsys.evaluation.scene import Asked, Bools, Crowd, Scene, scene_of
 from recsys.evaluation.split import draw_queries, time_at_share, time_queries
 from recsys.evaluation.touched import Touches
 from recsys.events import EventArrays
+from recsys.interest.model import ItemTable, nobody
 from recsys.interest.replay import ReplayQueries, replay_parts
-from recsys.interest.zero_shot import is_positive
+from recsys.interest.zero_shot import ZeroShot, is_positive
 from recsys.ranking import Floats, RankingWeights, default_weights, with_settings
 from recsys.settings import Settings
 from recsys.trend import trend_features
@@ -121,7 +122,9 @@ class _Tail:
         repeat = touches.is_repeat(queries)
         defaults = default_weights(settings.interest, settings.trend)
         half_lives = settings.trend.half_lives_s
-        scene = scene_of(events, positive, catalog, vectors, defaults, half_lives)
+        model = ZeroShot(settings.interest, defaults)
+        items = ItemTable.all_warm(vectors)
+        scene = scene_of(events, positive, catalog, items, model, half_lives)
         n_max = settings.ranking.n_validation_queries
         both = []
         for keep in (~repeat, repeat):
@@ -138,7 +141,8 @@ def _parts(events: EventArrays, scene: Scene, asked: Asked, settings: Settings) 
     """(Q, H + Hn, D) what each half-life adds to the query vectors, per unit of its weight."""
     some = asked.queries
     moments = ReplayQueries(some.user, some.history_end, some.as_of)
-    good, bad = replay_parts(events, moments, scene.vectors, settings.interest)
+    defaults = default_weights(settings.interest, settings.trend)
+    good, bad = replay_parts(events, moments, ZeroShot(settings.interest, defaults), scene.items)
     return np.concatenate([good, -bad], axis=1)
 
 
@@ -195,7 +199,7 @@ def _drawn(tail: _Tail) -> _Logit:
         trend.advance_to(as_of)
         n = len(rows)
         trends = trend_features(trend.mass()[rows])
-        features[q, :n] = _features(tail.parts[q], scene.vectors[rows], trends)
+        features[q, :n] = _features(tail.parts[q], scene.items.vectors[rows], trends)
         log_weight[q, :n] = -np.log(n_drawn * chance[rows])
         log_weight[q, :n][len(target) :][~allowed[draw]] = -np.inf
         log_weight[q, : len(target)] = 0.0
@@ -250,7 +254,7 @@ def _tail_ndcg(tail: _Tail, choices: dict[str, RankingWeights]) -> dict[str, flo
         allowed = scene.candidates(as_of)
         allowed[new.seen[new.seen_bounds[q] : new.seen_bounds[q + 1]]] = False
         target = new.queries.target[new.queries.target_bounds[q] : new.queries.target_bounds[q + 1]]
-        scores = _features(tail.parts[q], scene.vectors, trend.features()) @ table
+        scores = _features(tail.parts[q], scene.items.vectors, trend.features()) @ table
         columns = np.ascontiguousarray(scores.T)
         ranks.append(np.stack([ranks_of(column, allowed, target) for column in columns], axis=1))
     bounds = np.concatenate([[0], np.cumsum([len(r) for r in ranks])])
@@ -277,7 +281,9 @@ def _fit_own(tail: _Tail, weights: RankingWeights) -> tuple[Floats, int]:
     chosen = np.zeros((len(repeats), width), np.float32)
     taste = np.concatenate([weights.interest, weights.negative])
     u = np.einsum("f,qfd->qd", taste, tail.repeat_parts)
-    crowd = Crowd(replace(tail.scene, weights=weights), popular=False)
+    everybody = ZeroShot(tail.settings.interest, weights)
+    query = nobody(everybody, tail.settings.interest, tail.scene.items.n_dims)
+    crowd = Crowd(tail.scene, query.uses_trend, popular=False)
     for q in range(len(repeats)):
         run = slice(repeats.seen_bounds[q], repeats.seen_bounds[q + 1])
         rows, n = repeats.seen[run], len(repeats.seen[run])
@@ -285,7 +291,7 @@ def _fit_own(tail: _Tail, weights: RankingWeights) -> tuple[Floats, int]:
         target = repeats.queries.target[bounds[q] : bounds[q + 1]]
         crowd.advance_to(float(repeats.queries.as_of[q]))
         features[q, :n, :n_habits] = repeats.own[run]
-        features[q, :n, n_habits] = crowd.trend()[rows] + tail.scene.vectors[rows] @ u[q]
+        features[q, :n, n_habits] = crowd.trend(query)[rows] + tail.scene.items.vectors[rows] @ u[q]
         log_weight[q, :n] = 0.0
         chosen[q, :n] = np.isin(rows, target) / len(target)
     fitted = _fit(_Logit(features, log_weight, chosen), np.arange(n_habits + 1))

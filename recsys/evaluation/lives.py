@@ -10,7 +10,7 @@ import numpy.typing as npt
 from recsys.evaluation.split import Queries
 from recsys.events import EventArrays
 from recsys.interest.replay import ReplayQueries, ends_before, replay
-from recsys.slate import Shelf, interests
+from recsys.shelf import Shelf, interests
 
 N_MOMENTS = 40
 _TAIL_SHARE = 0.25
@@ -29,9 +29,10 @@ def interests_over_time(
     """What the query vector of each user is about, from the first event to some time after.
 
     Returns:
-        For each user ``ts`` (n,) Unix seconds, ``length`` (n,) of the query vector, which is how
-        sure the profile is, ``last_event`` and ``categories`` {name: (n,) share}. Users are told
-        apart by their place in the list, never by their id.
+        For each user ``ts`` (n,) Unix seconds, ``length`` (n,) of what the query vector adds to
+        that of somebody unknown, which is how sure the profile is, ``last_event`` and
+        ``categories`` {name: (n,) share}. Users are told apart by their place in the list, never
+        by their id.
     """
     lives = []
     for user in users:
@@ -40,8 +41,9 @@ def interests_over_time(
         moments = np.linspace(ts[0] + 1e-3 * span, ts[-1] + _TAIL_SHARE * span, N_MOMENTS)
         who = np.full(len(moments), user)
         asked = ReplayQueries(who, ends_before(events, who, moments), moments)
-        u = replay(events, asked, shelf.vectors, shelf.weights, shelf.interest)
+        u = replay(events, asked, shelf.model, shelf.items, shelf.interest).vectors
         found = [dict(interests(shelf, row)) for row in u]
+        taste = np.linalg.norm(u - shelf.nobody.vectors, axis=2).max(axis=1)
         total: dict[str, float] = {}
         for shares in found:
             for name, share in shares.items():
@@ -52,7 +54,7 @@ def interests_over_time(
                 "ts": moments.tolist(),
                 "last_event": float(ts[-1]),
                 "n_events": len(ts),
-                "length": [float(x) for x in np.linalg.norm(u, axis=1)],
+                "length": [float(x) for x in taste],
                 "categories": {n: [shares.get(n, 0.0) for shares in found] for n in names},
             }
         )

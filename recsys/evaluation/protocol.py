@@ -9,6 +9,7 @@ split on, as a system would that is never updated.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,12 @@ from recsys.evaluation.baselines import DECAYED_MEAN, LAST_ITEM, POPULAR_WINDOWS
 from recsys.evaluation.ranks import ranks_of
 from recsys.evaluation.scene import Asked, Bools, Crowd, Ints, Scene
 from recsys.evaluation.split import Queries
-from recsys.evaluation.touched import Touches, last_positive, own_mass
+from recsys.evaluation.touched import Touches, last_positive, own_mass, recent_before
 from recsys.events import EventArrays
+from recsys.interest.model import ItemTable, Query, nobody
 from recsys.interest.replay import ReplayQueries, ends_before, replay
-from recsys.ranking import Floats, default_weights, interest_parts, top_k
+from recsys.interest.zero_shot import ZeroShot
+from recsys.ranking import Floats, default_weights, interest_parts, top_k, total
 from recsys.settings import Settings
 
 OURS = "halflife"
@@ -46,7 +49,7 @@ def new_systems(frozen_at: float | None) -> tuple[str, ...]:
 def ask(
     events: EventArrays, scene: Scene, queries: Queries, touches: Touches, settings: Settings
 ) -> Asked:
-    """Look up what is known of the users of some queries: our query vectors and what they touched.
+    """Look up what is known of the users of some queries: what we ask for, and what they touched.
 
     Returns:
         The queries sorted by time; of one instant in their old order.
@@ -54,8 +57,9 @@ def ask(
     queries = queries.pick(np.argsort(queries.as_of, kind="stable"))
     bounds, seen = touches.before(queries.user, queries.history_end)
     asked = ReplayQueries(queries.user, queries.history_end, queries.as_of)
-    u = replay(events, asked, scene.vectors, scene.weights, settings.interest)
-    return Asked(queries, bounds, seen, {OURS: u})
+    unknown = nobody(scene.model, settings.interest, scene.items.n_dims)
+    found = Asked(queries, bounds, seen, nobody=unknown)
+    return _with_ours(found, OURS, events, scene, asked, settings)
 
 
 def with_baselines(
@@ -67,19 +71,39 @@ def with_baselines(
     frozen_at: float | None,
 ) -> Asked:
     """Add the query vectors of the other content systems, of ``FROZEN`` where it is asked for."""
-    queries, vectors = asked.queries, scene.vectors
+    queries, items = asked.queries, ItemTable.all_warm(scene.items.directions)
     last = last_positive(events, positive, queries)
-    even = default_weights(settings.interest, settings.trend)
+    even = ZeroShot(settings.interest, default_weights(settings.interest, settings.trend))
     rolling = ReplayQueries(queries.user, queries.history_end, queries.as_of)
-    u = {
-        LAST_ITEM: np.where(last[:, None] >= 0, vectors[np.maximum(last, 0)], np.float32(0)),
-        DECAYED_MEAN: replay(events, rolling, vectors, even, settings.interest),
+    mean = replay(events, rolling, even, items, settings.interest)
+    found = items.vectors[np.maximum(last, 0)]
+    content = {
+        LAST_ITEM: np.where(last[:, None] >= 0, found, np.float32(0)),
+        DECAYED_MEAN: mean.vectors[:, 0],
     }
-    if frozen_at is not None:
-        ends = ends_before(events, queries.user, np.full(len(queries), frozen_at))
-        past = ReplayQueries(queries.user, np.minimum(ends, queries.history_end), queries.as_of)
-        u[FROZEN] = replay(events, past, vectors, scene.weights, settings.interest)
-    return Asked(queries, asked.seen_bounds, asked.seen, {**asked.u, **u})
+    asked = replace(asked, content=content)
+    if frozen_at is None:
+        return asked
+    ends = ends_before(events, queries.user, np.full(len(queries), frozen_at))
+    past = ReplayQueries(queries.user, np.minimum(ends, queries.history_end), queries.as_of)
+    return _with_ours(asked, FROZEN, events, scene, past, settings)
+
+
+def _with_ours(
+    asked: Asked,
+    name: str,
+    events: EventArrays,
+    scene: Scene,
+    moments: ReplayQueries,
+    settings: Settings,
+) -> Asked:
+    """Add a system of ours that sees the histories up to some moments."""
+    query = replay(events, moments, scene.model, scene.items, settings.interest)
+    recent = dict(asked.recent)
+    if scene.neighbours is not None:
+        user = np.asarray(moments.user, np.int64)
+        recent[name] = recent_before(events, user, moments.end, settings.interest, settings.data)
+    return replace(asked, u={**asked.u, name: query}, recent=recent)
 
 
 def with_habits(
@@ -89,8 +113,7 @@ def with_habits(
     touched = (asked.seen_bounds, asked.seen)
     banks = (*half_lives_s, _FOREVER_S)
     mass = own_mass(events, positive, asked.queries, touched, banks)
-    own = np.log1p(mass[:, :-1])
-    return Asked(asked.queries, *touched, asked.u, own, mass[:, -1])
+    return replace(asked, own=np.log1p(mass[:, :-1]), own_count=mass[:, -1])
 
 
 def score_new(scene: Scene, asked: Asked, k: int, frozen_at: float | None) -> Result:
@@ -105,22 +128,22 @@ def score_new(scene: Scene, asked: Asked, k: int, frozen_at: float | None) -> Re
     ranks = np.zeros((len(asked.queries.target), n_systems), np.int64)
     lists = np.full((len(asked), n_systems, k), -1, np.int32)
     n_candidates = np.zeros(len(asked), np.int64)
-    crowd = Crowd(scene, frozen_at)
+    crowd = Crowd(scene, _used(asked), frozen_at)
     for q, dots in _walk(scene, asked):
         as_of, target, where, seen = _query(asked, q)
         crowd.advance_to(as_of)
         allowed = scene.candidates(as_of)
         allowed[seen] = False
         n_candidates[q] = allowed.sum() + (~allowed[target]).sum()
-        trend = crowd.trend()
         scores = {
-            **{name: dots[name] for name in (LAST_ITEM, DECAYED_MEAN)},
+            **{name: dots[name] for name in asked.content},
             **crowd.popular(),
-            OURS: dots[OURS] + trend,
-            TREND: trend,
+            OURS: _ours(scene, asked, q, dots, crowd),
+            TREND: crowd.trend(_unknown(asked)),
         }
         if frozen_at is not None:
-            scores[FROZEN] = dots[FROZEN] + crowd.frozen_trend()
+            trend = crowd.frozen_trend(asked.u[FROZEN].of(q))
+            scores[FROZEN] = _sum(scene, asked, q, (FROZEN, dots[FROZEN], trend))
         for s, name in enumerate(systems):
             ranks[where, s] = ranks_of(scores[name], allowed, target)
             best = top_k(scores[name], allowed, k)
@@ -137,7 +160,7 @@ def score_repeats(scene: Scene, asked: Asked) -> Result:
     assert asked.own is not None and asked.own_count is not None
     ranks = np.zeros((len(asked.queries.target), len(REPEAT_SYSTEMS)), np.int64)
     n_candidates = np.zeros(len(asked), np.int64)
-    crowd = Crowd(scene)
+    crowd = Crowd(scene, _used(asked))
     for q, dots in _walk(scene, asked):
         as_of, target, where, seen = _query(asked, q)
         crowd.advance_to(as_of)
@@ -146,7 +169,7 @@ def score_repeats(scene: Scene, asked: Asked) -> Result:
         habits = slice(asked.seen_bounds[q], asked.seen_bounds[q + 1])
         own = _own_part(scene, asked.own[habits])[order]
         scores = {name: counts[rows] for name, counts in crowd.popular().items()}
-        scores[OURS] = dots[OURS][rows] + crowd.trend()[rows] + own
+        scores[OURS] = _ours(scene, asked, q, dots, crowd)[rows] + own
         scores[OWN_COUNT] = asked.own_count[habits][order]
         allowed = scene.candidates(as_of)[rows]
         place = np.searchsorted(rows, target)
@@ -170,36 +193,68 @@ def recommend(scene: Scene, asked: Asked, k: int, exclude_seen: bool = True) -> 
     """
     rows = np.full((len(asked), k), -1, np.int32)
     scores = np.zeros((len(asked), k), np.float32)
-    crowd = Crowd(scene, popular=False)
+    crowd = Crowd(scene, _used(asked), popular=False)
     for q, dots in _walk(scene, asked):
         as_of, _, _, seen = _query(asked, q)
         crowd.advance_to(as_of)
         allowed = scene.candidates(as_of)
-        total = dots[OURS] + crowd.trend()
+        scored = _ours(scene, asked, q, dots, crowd)
         if exclude_seen:
             allowed[seen] = False
         elif asked.own is not None:
             habits = asked.own[asked.seen_bounds[q] : asked.seen_bounds[q + 1]]
-            total[seen] += _own_part(scene, habits)
-        best = top_k(total, allowed, k)
-        rows[q, : len(best)], scores[q, : len(best)] = best, total[best]
+            scored[seen] += _own_part(scene, habits)
+        best = top_k(scored, allowed, k)
+        rows[q, : len(best)], scores[q, : len(best)] = best, scored[best]
     return {"rows": rows, "scores": scores}
+
+
+def _ours(scene: Scene, asked: Asked, q: int, dots: dict[str, Floats], crowd: Crowd) -> Floats:
+    """(N,) our scores of one query."""
+    trend = crowd.trend(asked.u[OURS].of(q))
+    return _sum(scene, asked, q, (OURS, dots[OURS], trend))
+
+
+def _sum(scene: Scene, asked: Asked, q: int, found: tuple[str, Floats, Floats]) -> Floats:
+    """(N,) interest and trend part of a system of ours with its neighbour part."""
+    name, interest, trend = found
+    parts = {"interest": interest, "trend": trend}
+    if scene.neighbours is not None:
+        item, ts, importance = asked.recent[name].of(q)
+        as_of = float(asked.queries.as_of[q])
+        parts["neighbours"] = scene.neighbours.part(item, ts, as_of, importance)
+    return total(parts)
+
+
+def _used(asked: Asked) -> Bools:
+    """(Ht,) half-lives of the trend that weigh in any query."""
+    used: Bools = _unknown(asked).uses_trend
+    for query in asked.u.values():
+        used = used | query.uses_trend
+    return used
+
+
+def _unknown(asked: Asked) -> Query:
+    assert asked.nobody is not None
+    return asked.nobody
 
 
 def _own_part(scene: Scene, own: Floats) -> Floats:
     """(n,) weighted own masses (n, H) of touched items, in the order of the half-lives."""
-    total = np.zeros(len(own), np.float32)
-    for h, weight in enumerate(scene.weights.own):
-        total += weight * own[:, h]
-    return total
+    habits = np.zeros(len(own), np.float32)
+    for h, weight in enumerate(scene.own):
+        habits += weight * own[:, h]
+    return habits
 
 
 def _walk(scene: Scene, asked: Asked) -> Iterator[tuple[int, dict[str, Floats]]]:
     """Each query with its (N,) dot products per system; multiplied a block at a time."""
     for start in range(0, len(asked), _BLOCK):
+        some, directions = slice(start, start + _BLOCK), scene.items.directions
+        vectors = scene.items.vectors
         block = {
-            name: interest_parts(u[start : start + _BLOCK], scene.vectors)
-            for name, u in asked.u.items()
+            **{name: interest_parts(u.vectors[some], vectors) for name, u in asked.u.items()},
+            **{name: interest_parts(u[some], directions) for name, u in asked.content.items()},
         }
         for q in range(start, min(start + _BLOCK, len(asked))):
             yield q, {name: dots[q - start] for name, dots in block.items()}

@@ -2,6 +2,7 @@
 
 A ``Scene`` is the same for all queries, and ``Asked`` holds what is known of each; both are NumPy
 only, so they travel to many processes cheaply. ``Crowd`` walks the scene through rising moments.
+What a model is, is settled before: it has turned each user's past into a ``Query``.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import numpy.typing as npt
 from recsys.catalog import Catalog
 from recsys.evaluation.baselines import POPULAR_WINDOWS_S, PopularReplay
 from recsys.evaluation.split import Queries
+from recsys.evaluation.touched import Recent
 from recsys.events import UNKNOWN_ITEM, EventArrays
-from recsys.ranking import Floats, RankingWeights, trend_part
+from recsys.interest.model import InterestModel, ItemTable, NeighbourPart, Query
+from recsys.ranking import Floats, trend_part
 from recsys.trend import TrendReplay
 
 Ints = npt.NDArray[np.int64]
@@ -29,8 +32,8 @@ Bools = npt.NDArray[np.bool_]
 class Scene:
     """Items, and everybody's positive events sorted by time."""
 
-    vectors: Floats
-    """(N, D) item vectors."""
+    items: ItemTable
+    """N items."""
     available_from: Times
     """(N,) Unix seconds."""
     available_until: Times
@@ -41,13 +44,18 @@ class Scene:
     """(T,) catalog rows."""
     ts: Times
     """(T,) Unix seconds, rising."""
-    weights: RankingWeights
+    model: InterestModel
+    """What turns events into queries."""
     trend_half_lives_s: tuple[float, ...]
+    own: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
+    """(H,) weights of the users' own habits, where seen items may come back; empty = none."""
+    neighbours: NeighbourPart | None = None
+    """A further part of the score; None = none."""
 
     @property
     def n_items(self) -> int:
         """N."""
-        return len(self.vectors)
+        return len(self.items)
 
     def candidates(self, as_of: float) -> Bools:
         """(N,) items that can be had and of which anything is known, strictly before ``as_of``."""
@@ -70,8 +78,15 @@ class Asked:
     """(Q + 1,) offsets into ``seen``."""
     seen: Ints
     """(P,) catalog rows that the user has touched."""
-    u: dict[str, Floats] = field(default_factory=dict)
-    """Name of a system -> (Q, D) its queries."""
+    u: dict[str, Query] = field(default_factory=dict)
+    """Name of a system of ours -> what its Q users ask for."""
+    nobody: Query | None = None
+    """What is asked for somebody unknown: one user."""
+    content: dict[str, Floats] = field(default_factory=dict)
+    """Name of a system of likeness alone -> (Q, D) its vectors, in the space of
+    ``ItemTable.directions``."""
+    recent: dict[str, Recent] = field(default_factory=dict)
+    """Name of a system of ours -> the users' latest events, where there are neighbours."""
     own: Floats | None = None
     """(P, H) log(1 + own mass) of the touched items."""
     own_count: Floats | None = None
@@ -88,7 +103,10 @@ class Asked:
             queries=self.queries.pick(rows),
             seen_bounds=self.seen_bounds[start : stop + 1] - first,
             seen=self.seen[first:last],
-            u={name: u[start:stop] for name, u in self.u.items()},
+            u={name: u.pick(slice(start, stop)) for name, u in self.u.items()},
+            nobody=self.nobody,
+            content={name: u[start:stop] for name, u in self.content.items()},
+            recent={name: recent.part(start, stop) for name, recent in self.recent.items()},
             own=None if self.own is None else self.own[first:last],
             own_count=None if self.own_count is None else self.own_count[first:last],
         )
@@ -99,13 +117,16 @@ class Crowd:
 
     Args:
         scene: the past.
+        used: (Ht,) half-lives of the trend that weigh for anybody; the others are not kept.
         frozen_at: also keep the trend of the events before this moment alone; None = do not.
         popular: also count popularity in windows.
     """
 
-    def __init__(self, scene: Scene, frozen_at: float | None = None, popular: bool = True) -> None:
-        self._trend = _WeightedTrend(scene, np.inf)
-        self._frozen = None if frozen_at is None else _WeightedTrend(scene, frozen_at)
+    def __init__(
+        self, scene: Scene, used: Bools, frozen_at: float | None = None, popular: bool = True
+    ) -> None:
+        self._trend = _UsedTrend(scene, used, np.inf)
+        self._frozen = None if frozen_at is None else _UsedTrend(scene, used, frozen_at)
         windows = POPULAR_WINDOWS_S if popular else {}
         self._popular = {
             name: PopularReplay(scene.item, scene.ts, scene.n_items, window_s)
@@ -118,52 +139,57 @@ class Crowd:
             if part is not None:
                 part.advance_to(now)
 
-    def trend(self) -> Floats:
-        """(N,) weighted trend now."""
-        return self._trend.scores()
+    def trend(self, query: Query) -> Floats:
+        """(N,) what the trend is now to one user."""
+        return self._trend.part(query)
 
-    def frozen_trend(self) -> Floats:
-        """(N,) weighted trend now of the events before ``frozen_at``."""
+    def frozen_trend(self, query: Query) -> Floats:
+        """(N,) what the trend of the events before ``frozen_at`` is now to one user."""
         assert self._frozen is not None
-        return self._frozen.scores()
+        return self._frozen.part(query)
 
     def popular(self) -> dict[str, Floats]:
         """Name -> (N,) counts now."""
         return {name: part.counts for name, part in self._popular.items()}
 
 
-class _WeightedTrend:
-    """The weighted trend of the events before ``until``; only half-lives that weigh are kept."""
+class _UsedTrend:
+    """The trend of the events before ``until``; only half-lives that weigh are kept."""
 
-    def __init__(self, scene: Scene, until: float) -> None:
-        weights, end = scene.weights, int(np.searchsorted(scene.ts, until, side="left"))
-        used = np.flatnonzero(weights.trend > 0)
-        lives = np.array(scene.trend_half_lives_s)[used]
-        self._weights = RankingWeights(weights.interest, weights.negative, weights.trend[used])
-        self._none = np.zeros(scene.n_items, np.float32)
+    def __init__(self, scene: Scene, used: Bools, until: float) -> None:
+        end = int(np.searchsorted(scene.ts, until, side="left"))
+        self._used = np.flatnonzero(used)
+        self._warm = scene.items.warm
+        self._none = np.zeros((scene.n_items, 0), np.float32)
         self._replay: TrendReplay | None = None
-        if len(used) > 0:
+        self._now: Floats | None = None
+        if len(self._used) > 0:
             log = (scene.item[:end], scene.ts[:end], np.ones(end))
+            lives = np.array(scene.trend_half_lives_s)[self._used]
             self._replay = TrendReplay(*log, scene.n_items, lives.tolist())
 
     def advance_to(self, now: float) -> None:
         """Count every event before ``now``."""
+        self._now = None
         if self._replay is not None:
             self._replay.advance_to(now)
 
-    def scores(self) -> Floats:
+    def part(self, query: Query) -> Floats:
         """(N,) weighted sum of the features now."""
-        if self._replay is None:
-            return self._none
-        return trend_part(self._replay.features(), self._weights)
+        if self._now is None:
+            self._now = self._none if self._replay is None else self._replay.features()
+        used = query._replace(
+            warm_trend=query.warm_trend[:, self._used], cold_trend=query.cold_trend[:, self._used]
+        )
+        return trend_part(used, self._warm, self._now)
 
 
 def scene_of(
     events: EventArrays,
     positive: Bools,
     catalog: Catalog,
-    vectors: Floats,
-    weights: RankingWeights,
+    items: ItemTable,
+    model: InterestModel,
     trend_half_lives_s: tuple[float, ...],
 ) -> Scene:
     """The scene of a whole log.
@@ -172,8 +198,8 @@ def scene_of(
         events: T events.
         positive: (T,) which of them count as popularity.
         catalog: N items.
-        vectors: (N, D).
-        weights: of the bundle.
+        items: their vectors.
+        model: of the bundle.
         trend_half_lives_s: of the bundle.
     """
     known = events.item != UNKNOWN_ITEM
@@ -182,13 +208,13 @@ def scene_of(
     counted = np.flatnonzero(known & positive)
     order = counted[np.argsort(events.ts[counted], kind="stable")]
     return Scene(
-        vectors=np.ascontiguousarray(vectors, np.float32),
+        items=items,
         available_from=catalog.available_from,
         available_until=catalog.available_until,
         known_after=np.where(catalog.has_text, -np.inf, first),
         item=events.item[order],
         ts=events.ts[order],
-        weights=weights,
+        model=model,
         trend_half_lives_s=trend_half_lives_s,
     )
 

@@ -8,6 +8,7 @@ is the additive state once more, keyed by (user, item): it ranks repeats.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numba
@@ -16,10 +17,80 @@ import numpy.typing as npt
 
 from recsys.evaluation.split import Queries
 from recsys.events import UNKNOWN_ITEM, EventArrays
+from recsys.interest.profiles import UNKNOWN_KIND
+from recsys.interest.zero_shot import codes_of, signed_importance
+from recsys.settings import DataSettings, InterestSettings
 
 Ints = npt.NDArray[np.int64]
 Times = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Recent:
+    """The latest events of Q users, each query's side by side, the newest first."""
+
+    bounds: Ints
+    """(Q + 1,) offsets."""
+    item: Ints
+    """(P,) catalog rows."""
+    ts: Times
+    """(P,) Unix seconds."""
+    importance: npt.NDArray[np.float32]
+    """(P,) signed: negative evidence is below 0."""
+
+    def part(self, start: int, stop: int) -> Recent:
+        """A run of the queries."""
+        run = slice(int(self.bounds[start]), int(self.bounds[stop]))
+        columns = (self.item[run], self.ts[run], self.importance[run])
+        return Recent(self.bounds[start : stop + 1] - self.bounds[start], *columns)
+
+    def of(self, query: int) -> tuple[Ints, Times, npt.NDArray[np.float32]]:
+        """Item, time and importance of one query's events."""
+        run = slice(int(self.bounds[query]), int(self.bounds[query + 1]))
+        return self.item[run], self.ts[run], self.importance[run]
+
+
+def recent_before(
+    events: EventArrays, user: Ints, end: Ints, settings: InterestSettings, data: DataSettings
+) -> Recent:
+    """The events that ``interest.recent.RecentRing`` would hold.
+
+    Args:
+        events: the log.
+        user: (Q,) users; -1 = unknown.
+        end: (Q,) offsets into the events, exclusive.
+        settings: how many are held, and what they are worth.
+        data: the kinds, and those of them that are passive.
+    """
+    active = (events.item != UNKNOWN_ITEM) & ~np.isin(events.kind.astype(str), data.passive_kinds)
+    kept = np.flatnonzero(active)
+    code_of_kind = {kind: code for code, kind in enumerate(data.kinds)}
+    code = codes_of(events.kind[kept], code_of_kind, UNKNOWN_KIND)
+    stop = np.searchsorted(kept, end)
+    known = np.asarray(user) >= 0
+    first = np.where(known, events.bounds[np.maximum(user, 0)], end)
+    start = np.searchsorted(kept, first)
+    ts, item = events.ts[kept], events.item[kept].astype(np.int64)
+    chosen = [
+        _latest(a, b, settings.n_recent, (code, item, ts)) for a, b in zip(start, stop, strict=True)
+    ]
+    bounds = np.concatenate([[0], np.cumsum([len(rows) for rows in chosen])]).astype(np.int64)
+    rows = np.concatenate([*chosen, np.zeros(0, np.int64)]).astype(np.int64)
+    used, place = np.unique(rows, return_inverse=True)
+    worth = signed_importance(events.kind[kept[used]], events.value[kept[used]], settings)
+    return Recent(bounds, item[rows], ts[rows], worth[place])
+
+
+def _latest(start: int, stop: int, n: int, columns: tuple[Ints, Ints, Times]) -> Ints:
+    """Positions of the n latest of ``start:stop``, by time, item and kind, the newest first."""
+    ts = columns[2]
+    first = max(start, stop - n)
+    while first > start and ts[first - 1] == ts[first]:  # which of an instant's events are held
+        first -= 1
+    order = np.lexsort([column[first:stop] for column in columns])
+    latest: Ints = first + order[::-1][:n]
+    return latest
 
 
 class Touches:

@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.interest.model import Banks, FoldBatch, InterestModel, ItemTable, Query, split_banks
-from recsys.ranking import interest_parts, trend_part
+from recsys.ranking import interest_parts
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
+_MAX_OCTAVES = 1_000.0
 _ROUNDING = 1e-4
 """Share of a mass below which what is left of it is rounding."""
 
@@ -39,8 +40,9 @@ def contributions(
         (n, R).
     """
     interest = interest_parts(query.vectors, items.vectors).astype(np.float64)
-    trend = [trend_part(query.of(b), items.warm, trend_features) for b in range(len(interest))]
-    scores = interest + np.stack(trend)
+    warm = query.warm_trend.astype(np.float64) @ trend_features.T
+    cold = query.cold_trend.astype(np.float64) @ trend_features.T + query.cold_offset[:, None]
+    scores = interest + np.where(items.warm, warm, cold)
     added: npt.NDArray[np.float64] = (scores[0] - scores[1:]).T
     return added
 
@@ -64,44 +66,44 @@ def without_each(
     Returns:
         R + 1 profiles: the whole one, then that without event 0, 1, ..., R - 1.
     """
-    lives = np.asarray(half_lives_s, np.float64)
-    sums = np.concatenate([banks.sums[0], banks.negative_sums[0]]).astype(np.float64)
+    lives, t_ref = np.asarray(half_lives_s, np.float64), float(banks.t_ref[0])
+    state = np.concatenate([banks.sums[0], banks.negative_sums[0]]).astype(np.float64)
     mass = np.concatenate([banks.mass[0], banks.negative_mass[0]]).astype(np.float64)
-    weight, values = _evidence(model, items, recent)
-    whole = _decayed(weight, recent.ts, float(banks.t_ref[0]), lives)
-    rest = _rest(sums, mass, whole, values)
-    all_sums = np.repeat(sums[None], len(recent.ts) + 1, axis=0)
-    all_mass = np.repeat(mass[None], len(recent.ts) + 1, axis=0)
-    t_ref = np.full(len(all_mass), banks.t_ref[0])
-    for left_out in range(len(recent.ts)):
-        kept = np.arange(len(recent.ts)) != left_out
-        moved = _reference(recent.ts, left_out, float(banks.t_ref[0]), not rest[1].any())
-        t_ref[left_out + 1] = moved
-        back = np.exp2((banks.t_ref[0] - moved) / lives) if np.isfinite(moved) else 0.0 * lives
-        part = _decayed(weight[kept], recent.ts[kept], moved, lives)
-        all_mass[left_out + 1] = part.sum(axis=0) + rest[1] * back
-        all_sums[left_out + 1] = part.T @ values[kept] + rest[0] * back[:, None]
-    found = split_banks(
-        all_sums.astype(np.float32), all_mass.astype(np.float32), t_ref, banks.mass.shape[1]
+    importance, values = _evidence(model, items, recent)
+    weight = _decayed(importance, recent.ts, t_ref, lives)
+    rest = _rest(state, mass, weight, values)
+    others = weight.T[:, None] * ~np.eye(len(weight), dtype=bool)  # (H, R, R)
+    sums = np.concatenate([state[None], rest[0] + (others @ values).swapaxes(0, 1)])
+    masses = np.concatenate([mass[None], rest[1] + others.sum(axis=2).T])
+    refs = np.full(len(sums), t_ref)
+    latest = np.flatnonzero(recent.ts >= t_ref)
+    if len(latest) == 1:  # without it the profile ends earlier
+        place, kept = int(latest[0]) + 1, np.arange(len(weight)) != latest[0]
+        is_all = not rest[1].any()
+        refs[place] = moved = _earlier(recent.ts[kept], t_ref, is_all)
+        part = _decayed(importance[kept], recent.ts[kept], moved, lives)
+        gap_s = t_ref - moved if np.isfinite(moved) else 0.0
+        back = np.exp2(np.minimum(gap_s / lives, _MAX_OCTAVES))
+        sums[place] = part.T @ values[kept] + rest[0] * back[:, None]
+        masses[place] = part.sum(axis=0) + rest[1] * back
+    return split_banks(
+        sums.astype(np.float32), masses.astype(np.float32), refs, banks.mass.shape[1]
     )
-    return found
 
 
-def _evidence(
-    model: InterestModel, items: ItemTable, recent: FoldBatch
-) -> tuple[Doubles, Doubles]:
+def _evidence(model: InterestModel, items: ItemTable, recent: FoldBatch) -> tuple[Doubles, Doubles]:
     """(R, H + Hn) importance and (R, D) values, zero where an event is no evidence."""
     importance, index, values = model.evidence(recent, items).arrays
-    found = values[np.maximum(index, 0)].astype(np.float64)
-    counts = (index >= 0) & found.any(axis=1)
-    return importance * counts[:, None].astype(np.float64), found * counts[:, None]
+    found = values[np.maximum(index, 0)]
+    counts = ((index >= 0) & found.any(axis=1)).astype(np.float64)[:, None]
+    return importance * counts, found * counts
 
 
 def _decayed(weight: Doubles, ts: Doubles, t_ref: float, half_lives_s: Doubles) -> Doubles:
     """(R, H + Hn) importance as of ``t_ref``."""
     if len(ts) == 0:
         return weight
-    age = np.maximum(0.0, t_ref - ts)
+    age = np.maximum(0.0, t_ref - np.asarray(ts, np.float64))
     decayed: Doubles = weight * np.exp2(-age[:, None] / half_lives_s)
     return decayed
 
@@ -113,11 +115,8 @@ def _rest(sums: Doubles, mass: Doubles, whole: Doubles, values: Doubles) -> tupl
     return (sums - whole.T @ values) * is_real[:, None], left * is_real
 
 
-def _reference(ts: Doubles, left_out: int, t_ref: float, is_all: bool) -> float:
-    """When the latest event was, had one not been."""
-    if ts[left_out] < t_ref:
-        return t_ref
-    others = np.delete(ts, left_out)
-    if len(others) > 0:
-        return float(others.max())
+def _earlier(ts: Doubles, t_ref: float, is_all: bool) -> float:
+    """When the latest event was, without that of ``t_ref``; ``-inf`` if there was no other."""
+    if len(ts) > 0:
+        return float(ts.max())
     return -np.inf if is_all else t_ref

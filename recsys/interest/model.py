@@ -47,7 +47,7 @@ class EventEvidence(NamedTuple):
 
     importance: Floats
     """(T, H + Hn) at least 0; negative evidence only in the last Hn columns."""
-    index: Ints
+    index: Ints  # type: ignore[assignment]  # the word of the fold; nobody asks where a part is
     """(T,) row of ``values``; -1 = no evidence."""
     values: Floats
     """(M, D) of norm at most 1; a row of zeros is no evidence."""
@@ -140,6 +140,11 @@ class ItemTable:
         """Some items: a slice, or an array of rows."""
         return ItemTable(self.vectors[rows], self.warm[rows])
 
+    def with_more(self, others: ItemTable) -> ItemTable:
+        """These items, and others after them."""
+        vectors = np.concatenate([self.vectors, others.vectors])
+        return ItemTable(vectors, np.concatenate([self.warm, others.warm]))
+
     @classmethod
     def all_warm(cls, vectors: npt.NDArray[np.floating[Any]]) -> ItemTable:
         """Items of a model that makes no difference between them."""
@@ -163,7 +168,7 @@ class InterestModel(Protocol):
         """What users ask for at a moment.
 
         Args:
-            banks: the evidence of B users, B may be 0; an empty profile has no mass, and its
+            banks: the evidence of B users, at least one; an empty profile has no mass, and its
                 ``t_ref`` is ``-inf``.
             as_of: (B,) or one moment, Unix seconds; before ``t_ref`` it counts as ``t_ref``.
         """

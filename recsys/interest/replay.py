@@ -136,9 +136,7 @@ def _states(
     for first, stop in pairwise(_cuts(user[order])):
         place = order[first:stop]
         used, first_event, last_event = _histories(starts[place], end[place])
-        batch = FoldBatch(
-            events.item[used], events.ts[used], events.kind[used], events.value[used]
-        )
+        batch = FoldBatch(events.item[used], events.ts[used], events.kind[used], events.value[used])
         log = (batch.ts, *model.evidence(batch, items).arrays)
         sums = np.zeros((len(place), len(half_lives_s), items.n_dims), np.float32)
         mass = np.zeros((len(place), len(half_lives_s)), np.float32)

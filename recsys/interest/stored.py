@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from recsys.errors import ConfigError, DataError
+from recsys.interest.learned import LearnedInterest
 from recsys.interest.model import InterestModel, ItemTable, NeighbourPart
 from recsys.interest.zero_shot import ZeroShot
 from recsys.ranking import RankingWeights, with_settings
@@ -36,9 +37,7 @@ class Tensors(Protocol):
         ...
 
 
-def items_to_bytes(
-    vectors: npt.NDArray[np.float32], warm: npt.NDArray[np.bool_] | None
-) -> bytes:
+def items_to_bytes(vectors: npt.NDArray[np.float32], warm: npt.NDArray[np.bool_] | None) -> bytes:
     """Vectors (N, D), and which items are warm (N,) where a difference is made."""
     tensors: dict[str, npt.NDArray[Any]] = {"vectors": np.ascontiguousarray(vectors)}
     if warm is not None:
@@ -68,8 +67,6 @@ def model_of(
     """
     if MODEL not in files:
         return ZeroShot(settings.interest, weights)
-    from recsys.interest.learned import LearnedInterest  # noqa: PLC0415
-
     try:
         tensors = load(files[MODEL])
         return LearnedInterest.from_tensors(tensors, settings.interest, settings.data.kinds)

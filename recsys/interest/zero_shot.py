@@ -64,7 +64,7 @@ class ZeroShot:
     def query(self, banks: Banks, as_of: Times | float) -> Query:
         """See ``InterestModel.query``; one vector, and the same trend for all."""
         u = queries(banks, as_of, self.weights, self.interest)
-        trend = np.broadcast_to(self.weights.trend, (len(u), len(self.weights.trend)))
+        trend = np.repeat(self.weights.trend[None], len(u), axis=0)
         return Query(u[:, None], trend, trend, np.zeros(len(u), np.float32))
 
 
@@ -126,7 +126,7 @@ def bank_importance(
 def signed_importance(
     kind: npt.NDArray[np.object_], value: Times, interest: InterestSettings
 ) -> Floats:
-    """(T,) what the settings say that events are worth, whatever the model; negative evidence < 0."""
+    """(T,) what the settings say that events are worth, whatever the model; below 0 = negative."""
     weight, is_negative = weigh(kind, value, interest)
     return np.where(is_negative, -weight, weight)
 

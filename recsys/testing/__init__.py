@@ -1,21 +1,30 @@
 """For tests and benchmarks: synthetic worlds, fakes of the ports, and contracts they all pass."""
 
-from recsys.testing.contracts import EncoderContract, LedgerContract, RetrieverContract
+from recsys.testing.contracts import (
+    EncoderContract,
+    InterestModelContract,
+    LedgerContract,
+    RetrieverContract,
+)
 from recsys.testing.fakes import (
     BruteRetriever,
+    DecayedPairs,
     HashEncoder,
     MemoryLedger,
     tiny_bundle,
     tiny_items,
     tiny_log,
 )
+from recsys.testing.models import random_bundle, random_interest
 from recsys.testing.plain import PlainLog, plain_log, plain_tables
 from recsys.testing.worlds import RecoveryLaw, World, WorldSize, drift, news, recovery, write
 
 __all__ = [
     "BruteRetriever",
+    "DecayedPairs",
     "EncoderContract",
     "HashEncoder",
+    "InterestModelContract",
     "LedgerContract",
     "MemoryLedger",
     "PlainLog",
@@ -27,6 +36,8 @@ __all__ = [
     "news",
     "plain_log",
     "plain_tables",
+    "random_bundle",
+    "random_interest",
     "recovery",
     "tiny_bundle",
     "tiny_items",

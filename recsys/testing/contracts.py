@@ -1,4 +1,4 @@
-"""Contract tests: what every encoder, retriever and ledger must do, real and fake alike.
+"""Contract tests: what every encoder, retriever, ledger and interest model must do.
 
 Derive a test class, define the fixture of the same name, and run it with pytest::
 
@@ -15,9 +15,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from recsys.interest.model import (
+    Banks,
+    FoldBatch,
+    InterestModel,
+    ItemTable,
+    empty_banks,
+    split_banks,
+)
 from recsys.ledger import TAIL, Ledger
 from recsys.retrieval import MISSING, Retriever
 from recsys.schema import TIMESTAMP, Event
+from recsys.settings import InterestSettings
 
 TEXTS = ["a knight and a castle", "garlic pasta", "", "rockets in space " * 40, "garlic pasta"]
 
@@ -154,3 +163,100 @@ class LedgerContract:
         ledger.append([0], [contract_event("a", ts=1e9)])
         ledger.trim(0, 1, keep_ids_after_ts=2e9)
         assert ledger.append([0], [contract_event("a", ts=1e9)]) == [2]
+
+
+class InterestModelContract:
+    """Fixtures ``model``, which takes ``contract_items``, and ``interest``, its settings."""
+
+    def test_one_event_moves_a_state_by_a_bounded_amount(
+        self, model: InterestModel, interest: InterestSettings
+    ) -> None:
+        """Values lie in the unit ball, importance below its bound, each sign in its own bank."""
+        items, events = contract_items(), contract_events()
+        importance, index, values = model.evidence(events, items).arrays
+        assert np.linalg.norm(values, axis=1).max() <= 1.0 + 1e-6
+        assert importance.min() >= 0.0 and importance.max() < interest.max_importance
+        n_good = len(interest.half_lives_s)
+        assert not (importance[:, :n_good].any(axis=1) & importance[:, n_good:].any(axis=1)).any()
+        disliked = events.kind == "dislike"
+        assert not importance[disliked, :n_good].any()
+        assert np.all(index[events.item < 0] == -1)
+
+    def test_an_events_evidence_is_its_own(self, model: InterestModel) -> None:
+        """Whatever other events come with it."""
+        items, events = contract_items(), contract_events()
+        whole = model.evidence(events, items)
+        for event in range(0, len(events.ts), 5):
+            alone = model.evidence(FoldBatch(*(c[event : event + 1] for c in events)), items)
+            np.testing.assert_allclose(alone.importance[0], whole.importance[event], atol=1e-6)
+            assert (alone.index[0] < 0) == (whole.index[event] < 0)
+            if alone.index[0] >= 0:
+                mine, theirs = alone.values[alone.index[0]], whole.values[whole.index[event]]
+                np.testing.assert_allclose(mine, theirs, atol=1e-6)
+
+    def test_a_users_query_is_its_own(
+        self, model: InterestModel, interest: InterestSettings
+    ) -> None:
+        """Whatever other users are asked about."""
+        banks = contract_banks(interest)
+        whole = model.query(banks, 1e9 + 50.0)
+        for user in range(len(banks.t_ref)):
+            alone = model.query(Banks(*(part[user : user + 1] for part in banks)), 1e9 + 50.0)
+            for mine, theirs in zip(alone, whole.of(user), strict=True):
+                np.testing.assert_allclose(mine, theirs, atol=1e-5)
+
+    def test_a_moment_before_the_last_event_counts_as_that(
+        self, model: InterestModel, interest: InterestSettings
+    ) -> None:
+        """Late events must not make a profile older than it is."""
+        banks = contract_banks(interest)
+        early, exact = model.query(banks, 0.0), model.query(banks, banks.t_ref)
+        for mine, theirs in zip(early, exact, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+    def test_everybody_without_events_asks_for_the_same(
+        self, model: InterestModel, interest: InterestSettings
+    ) -> None:
+        """At any moment."""
+        lives = len(interest.half_lives_s), len(interest.negative_half_lives_s)
+        query = model.query(empty_banks(3, *lives, CONTRACT_DIMS), np.array([0.0, 1e9, 2e9]))
+        for part in query:
+            assert np.isfinite(part).all()
+            np.testing.assert_allclose(part, np.repeat(part[:1], 3, axis=0), atol=1e-6)
+
+
+CONTRACT_DIMS = 8
+"""D of the items that an interest model under test must take."""
+
+
+def contract_items(n: int = 12) -> ItemTable:
+    """Items of unit vectors, every third one cold, the last one silent."""
+    vectors = np.random.default_rng(1).normal(size=(n, CONTRACT_DIMS)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors[-1] = 0.0
+    return ItemTable(vectors, np.arange(n) % 3 != 0)
+
+
+def contract_events(n: int = 40) -> FoldBatch:
+    """Events of all sorts, some of unknown items."""
+    rng = np.random.default_rng(2)
+    kinds = np.array(["click", "dislike", "rating", "impression", "purchase"], object)
+    return FoldBatch(
+        rng.integers(-1, 12, n).astype(np.int32),
+        1e9 - rng.uniform(0.0, 1e6, n),
+        kinds[rng.integers(0, len(kinds), n)],
+        np.where(rng.random(n) < 0.3, np.nan, rng.integers(1, 6, n)),
+    )
+
+
+def contract_banks(interest: InterestSettings, n: int = 5) -> Banks:
+    """The evidence of some users, the last one of whom is unknown."""
+    rng = np.random.default_rng(3)
+    n_good = len(interest.half_lives_s)
+    n_lives = n_good + len(interest.negative_half_lives_s)
+    mass = rng.exponential(2.0, (n, n_lives)).astype(np.float32)
+    unit = rng.normal(size=(n, n_lives, CONTRACT_DIMS)).astype(np.float32)
+    unit /= np.linalg.norm(unit, axis=2, keepdims=True)
+    t_ref = 1e9 - rng.uniform(0.0, 100.0, n)
+    mass[-1], t_ref[-1] = 0.0, -np.inf
+    return split_banks(unit * mass[:, :, None], mass, t_ref, n_good)

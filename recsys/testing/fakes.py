@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -86,6 +87,32 @@ class BruteRetriever:
         index = np.argsort(-scores, axis=1, kind="stable")[:, :k].astype(np.int64)
         score = np.take_along_axis(scores, index, axis=1)
         return np.where(np.isneginf(score), MISSING, index), score
+
+
+class DecayedPairs:
+    """Neighbours that are given: an event adds its item's row of a table, decayed.
+
+    Args:
+        table: (N, N) what an event of the row's item adds to each item.
+        half_life_s: in which it halves.
+    """
+
+    def __init__(self, table: Floats, half_life_s: float) -> None:
+        self._table = np.ascontiguousarray(table, np.float32)
+        self._half_life_s = half_life_s
+
+    def part(
+        self,
+        item: npt.NDArray[np.integer[Any]],
+        ts: npt.NDArray[np.float64],
+        as_of: float,
+        importance: npt.NDArray[np.floating[Any]],
+    ) -> Floats:
+        """See ``recsys.interest.model.NeighbourPart.part``."""
+        age_s = np.maximum(0.0, as_of - ts)
+        weight = (importance * np.exp2(-age_s / self._half_life_s)).astype(np.float32)
+        added: Floats = (weight[:, None] * self._table[item]).sum(axis=0)
+        return added
 
 
 class MemoryLedger:

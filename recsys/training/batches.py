@@ -124,7 +124,11 @@ class BatchMaker:
         if len(asked) == 0:
             return None
         rows, correction = self._candidates(asked)
-        return self.batch(pack, asked, rows, correction, cutoff)
+        batch = self.batch(pack, asked, rows, correction, cutoff)
+        if self._train.event_dropout == 0.0:
+            return batch
+        kept = self.rng.random(len(pack.item)) >= self._train.event_dropout
+        return batch._replace(sign=batch.sign * torch.from_numpy(kept))
 
     def batch(
         self, pack: Pack, asked: Questions, rows: Ints, correction: Floats, cutoff: Times

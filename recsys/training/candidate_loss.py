@@ -76,7 +76,7 @@ def plain_logits(scored: Scored, candidates: Candidates) -> Tensor:
 def is_cold(candidates: Candidates) -> Any:
     """(P, C) bool, candidates without a residual for a question."""
     since = candidates.cold_since[None]
-    return (since > candidates.cutoff[:, None]) | np.isinf(since)
+    return (since > candidates.cutoff[:, None]) | np.isposinf(since)
 
 
 def corrections(candidates: Candidates) -> Any:
@@ -109,117 +109,140 @@ class _Sliced(torch.autograd.Function):
         return None, *(torch.from_numpy(g) * upstream for g in ctx.gradients)
 
 
+class _Dots(NamedTuple):
+    """Dot products of one slice of questions with all candidates, and what each candidate is."""
+
+    warm: Any
+    """(n, Q, C), later their gradients."""
+    cold: Any
+    """(n, Q, C), or (n, Q, 0) where nothing is cold."""
+    role: Any
+    """(n, C) uint8."""
+
+
+_NONE, _WARM, _COLD = 0, 1, 2
+
+
 def _slice_loss(given: Any, candidates: Candidates, part: slice, gradients: Any) -> float:
     """Loss of some questions; their gradients are added to those given."""
-    query = given.query[part]
-    n, n_queries, n_dims = query.shape
-    flat = query.reshape(-1, n_dims)
-    warm = (flat @ given.warm.T).reshape(n, n_queries, -1)
-    any_cold = bool(
-        np.isinf(candidates.cold_since).any() or np.isfinite(candidates.cutoff[part]).any()
-    )
-    cold = (flat @ given.cold.T).reshape(n, n_queries, -1) if any_cold else warm[:, :, :0]
-    logits = np.empty((n, warm.shape[2]), np.float32)
+    flat = given.query[part].reshape(-1, given.query.shape[2])
+    dots = _dots(given, candidates, part)
+    trend = (candidates.cell[part], candidates.trend)
     weights = (given.warm_trend[part], given.cold_trend[part], given.cold_offset[part])
-    times = (candidates.as_of[part], candidates.cutoff[part], candidates.run[part])
-    items = (candidates.born, candidates.gone, candidates.cold_since, candidates.correction)
-    places = (candidates.cell[part], candidates.trend, candidates.touched)
     bounds = candidates.target_bounds[part.start : part.stop + 1]
-    _logits(warm, cold, weights, times, items, places, bounds, candidates.target, logits)
+    right = candidates.target[bounds[0] : bounds[-1]]
+    counts = np.diff(bounds)
+    which = np.repeat(np.arange(len(counts)), counts)
+    logits = np.full(dots.role.shape, NEVER, np.float32)
+    _add_up(dots, weights, trend, logits)
+    own = logits[which, right]
+    logits += candidates.correction
+    logits[which, right] = own  # a right answer is there for certain
+    loss, share = _softmax_loss(logits, which, right, counts)
+    share /= len(candidates.run)
+    heads = (gradients.warm_trend, gradients.cold_trend, gradients.cold_offset)
+    _spread(share, dots, trend, tuple(head[part] for head in heads))
+    to_query = np.zeros_like(flat)
+    for dot, items, to_items in (
+        (dots.warm, given.warm, gradients.warm),
+        (dots.cold, given.cold, gradients.cold),
+    ):
+        if dot.shape[2] > 0:
+            matrix = dot.reshape(len(flat), -1)
+            np.add(to_items, matrix.T @ flat, out=to_items)
+            to_query += matrix @ items
+    gradients.query[part] += to_query.reshape(given.query[part].shape)
+    return loss
+
+
+def _dots(given: Any, candidates: Candidates, part: slice) -> _Dots:
+    query = given.query[part]
+    flat, shape = query.reshape(-1, query.shape[2]), query.shape[:2]
+    role = np.zeros((len(query), len(candidates.born)), np.uint8)
+    times = (candidates.as_of[part], candidates.cutoff[part], candidates.run[part])
+    spans = (candidates.born, candidates.gone, candidates.cold_since)
+    _roles(times, spans, candidates.touched, role)
+    bounds = candidates.target_bounds[part.start : part.stop + 1]
+    right = candidates.target[bounds[0] : bounds[-1]]
+    which = np.repeat(np.arange(len(query)), np.diff(bounds))
+    since = candidates.cold_since[right]
+    is_cold = (since > times[1][which]) | np.isposinf(since)
+    role[which, right] = np.where(is_cold, _COLD, _WARM)
+    warm = (flat @ given.warm.T).reshape(*shape, -1)
+    if (role == _COLD).any():
+        return _Dots(warm, (flat @ given.cold.T).reshape(*shape, -1), role)
+    return _Dots(warm, warm[:, :, :0].copy(), role)
+
+
+def _softmax_loss(logits: Any, which: Any, right: Any, counts: Any) -> tuple[float, Any]:
+    """Sum of the losses of n questions, and (n, C) its gradient by the logits."""
     highest = logits.max(1, keepdims=True)
     share = np.exp(logits - highest)
     total = share.sum(1, keepdims=True)
-    counts = np.diff(bounds)
-    which = np.repeat(np.arange(n), counts)
-    right = candidates.target[bounds[0] : bounds[-1]]
     log_total = np.log(total[:, 0]) + highest[:, 0]
     loss = float(((log_total[which] - logits[which, right]) / counts[which]).sum())
     share /= total
     np.subtract.at(share, (which, right), (1.0 / counts[which]).astype(np.float32))
-    share /= len(candidates.run)
-    out = tuple(
-        g[part] for g in (gradients.warm_trend, gradients.cold_trend, gradients.cold_offset)
-    )
-    _spread(share, warm, cold, times, items, places, out)
-    flat_warm = warm.reshape(n * n_queries, -1)
-    gradients.warm[:] += flat_warm.T @ flat
-    to_query = flat_warm @ given.warm
-    if any_cold:
-        flat_cold = cold.reshape(n * n_queries, -1)
-        gradients.cold[:] += flat_cold.T @ flat
-        to_query += flat_cold @ given.cold
-    gradients.query[part] += to_query.reshape(query.shape)
-    return loss
+    return loss, share
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _logits(
-    warm: Any, cold: Any, weights: Any, times: Any, items: Any, places: Any, bounds: Any,
-    target: Any, out: Any,
-) -> None:  # fmt: skip
+def _roles(times: Any, spans: Any, touched: Any, role: Any) -> None:
     as_of, cutoff, run = times
-    born, gone, cold_since, correction = items
-    cell, trend, touched = places
-    n_queries, n_lives = warm.shape[1], trend.shape[2]
-    for p in range(out.shape[0]):
-        for c in range(out.shape[1]):
-            now = as_of[p]
-            if not (born[c] < now < gone[c]) or touched[run[p], c] < now or correction[c] < NEVER:
-                out[p, c] = NEVER
+    born, gone, cold_since = spans
+    for p in range(role.shape[0]):
+        now = as_of[p]
+        for c in range(role.shape[1]):
+            if born[c] < now < gone[c] and not touched[run[p], c] < now:
+                is_cold = cold_since[c] > cutoff[p] or cold_since[c] == np.inf
+                role[p, c] = _COLD if is_cold else _WARM
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _add_up(dots: Any, weights: Any, trend: Any, logits: Any) -> None:
+    cell, features = trend
+    for p in range(logits.shape[0]):
+        for c in range(logits.shape[1]):
+            role = dots.role[p, c]
+            if role == _NONE:
                 continue
-            out[p, c] = correction[c]
-        for e in range(bounds[p], bounds[p + 1]):
-            out[p, target[e]] = 0.0
-        for c in range(out.shape[1]):
-            if out[p, c] == NEVER:
-                continue
-            total = out[p, c]
-            if cold_since[c] > cutoff[p] or cold_since[c] == np.inf:
-                best = cold[p, 0, c]
-                for q in range(1, n_queries):
-                    best = max(best, cold[p, q, c])
-                total += best + weights[2][p]
-                for h in range(n_lives):
-                    total += weights[1][p, h] * trend[cell[p], c, h]
-            else:
-                best = warm[p, 0, c]
-                for q in range(1, n_queries):
-                    best = max(best, warm[p, q, c])
-                total += best
-                for h in range(n_lives):
-                    total += weights[0][p, h] * trend[cell[p], c, h]
-            out[p, c] = total
+            some = dots.cold if role == _COLD else dots.warm
+            total = some[p, 0, c]
+            for q in range(1, some.shape[1]):
+                total = max(total, some[p, q, c])
+            weight = weights[1] if role == _COLD else weights[0]
+            for h in range(features.shape[2]):
+                total += weight[p, h] * features[cell[p], c, h]
+            if role == _COLD:
+                total += weights[2][p]
+            logits[p, c] = total
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)  # type: ignore[untyped-decorator]
-def _spread(
-    gradient: Any, warm: Any, cold: Any, times: Any, items: Any, places: Any, out: Any
-) -> None:
+def _spread(gradient: Any, dots: Any, trend: Any, heads: Any) -> None:
     """Turn dots into their gradients, in place, and add those of the trend weights."""
-    cutoff, cold_since = times[1], items[2]
-    cell, trend = places[0], places[1]
-    n_queries, n_lives = warm.shape[1], trend.shape[2]
+    cell, features = trend
     for p in range(gradient.shape[0]):
         for c in range(gradient.shape[1]):
-            g = gradient[p, c]
-            is_cold = cold_since[c] > cutoff[p] or cold_since[c] == np.inf
-            dots = cold if is_cold else warm
-            if is_cold:
-                for q in range(n_queries):
-                    warm[p, q, c] = 0.0
-            elif cold.shape[2] > 0:
-                for q in range(n_queries):
-                    cold[p, q, c] = 0.0
-            best = 0
-            for q in range(1, n_queries):
-                if dots[p, q, c] > dots[p, best, c]:
-                    best = q
-            for q in range(n_queries):
-                dots[p, q, c] = g if q == best else np.float32(0.0)
-            if g == 0.0:
+            role, g = dots.role[p, c], gradient[p, c]
+            _to_nearest(dots.warm, p, c, g if role == _WARM else np.float32(0.0))
+            if dots.cold.shape[2] > 0:
+                _to_nearest(dots.cold, p, c, g if role == _COLD else np.float32(0.0))
+            if role == _NONE or g == 0.0:
                 continue
-            weights = out[1] if is_cold else out[0]
-            for h in range(n_lives):
-                weights[p, h] += g * trend[cell[p], c, h]
-            if is_cold:
-                out[2][p] += g
+            head = heads[1] if role == _COLD else heads[0]
+            for h in range(features.shape[2]):
+                head[p, h] += g * features[cell[p], c, h]
+            if role == _COLD:
+                heads[2][p] += g
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _to_nearest(dot: Any, p: int, c: int, g: float) -> None:
+    """Give a gradient to the query vector that is nearest to a candidate, 0 to the others."""
+    best = 0
+    for q in range(1, dot.shape[1]):
+        if dot[p, q, c] > dot[p, best, c]:
+            best = q
+    for q in range(dot.shape[1]):
+        dot[p, q, c] = g if q == best else np.float32(0.0)

@@ -33,7 +33,7 @@ class Learner:
         wrap: makes the network parallel, for example ``DistributedDataParallel``.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917
+    def __init__(
         self,
         surroundings: Surroundings,
         settings: Settings,
@@ -57,7 +57,7 @@ class Learner:
         """Learn from some runs; returns the mean ``loss`` and ``n_questions``."""
         self.network.train()
         batch = self.maker.training(pack)
-        if batch is None:
+        if batch is None and self.parallel is self.network:  # else the others wait for gradients
             return {"loss": 0.0, "n_questions": 0.0}
         self.optimiser.zero_grad(set_to_none=True)
         loss, n_questions = self.parallel(batch)

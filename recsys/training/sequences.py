@@ -109,14 +109,15 @@ def user_rows(events: EventArrays, settings: Settings) -> pa.Table:
     passive = codes_of(events.kind, dict.fromkeys(settings.data.passive_kinds, 1), 0) == 1
     fresh = first_touches(events, passive)
     positive = is_positive(events.kind, events.value, settings.interest)
+    known = events.item != UNKNOWN_ITEM
     kinds = {kind: code for code, kind in enumerate(settings.data.kinds)}
     columns: dict[str, npt.NDArray[Any]] = {
         "item": events.item,
         "kind": codes_of(events.kind, kinds, 255).astype(np.uint8),
         "value": events.value.astype(np.float32),
         "ts": events.ts,
-        "sign": np.where(weight > 0, np.where(negative, -1, 1), 0).astype(np.int8),
-        "target": positive & fresh & (events.item != UNKNOWN_ITEM),
+        "sign": np.where(known & (weight > 0), np.where(negative, -1, 1), 0).astype(np.int8),
+        "target": positive & fresh & known,
     }
     user, first, stop, context = _runs(events.bounds, settings.train.max_events)
     lengths = stop - first

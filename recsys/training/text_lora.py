@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from recsys.errors import ConfigError
-from recsys.settings import TrainSettings
+from recsys.training.options import TrainSettings
 from recsys.training.text_peers import whole
 
 ATTENTION_LAYERS = (

@@ -21,12 +21,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 
 from recsys.encoder.text import load_language_model, pool
 from recsys.encoder.tokens import Rows, Tokens, length_buckets, tokenise
 from recsys.encoder.weights import EncoderFiles, encoder_files
 from recsys.errors import ConfigError
-from recsys.settings import EncoderSettings, TrainSettings
+from recsys.settings import EncoderSettings
+from recsys.training.options import TrainSettings
 from recsys.training.text_lora import add_lora, lora_dropouts
 from recsys.training.text_peers import Alone, Peers, assign, whole
 
@@ -64,10 +66,11 @@ class TextTower(nn.Module):
             raise ValueError("stage must be lora or full: frozen vectors need no tower")
         self.files: EncoderFiles = encoder_files(folder, encoder)
         self.settings, self._train = encoder, train
-        self._peers: Peers = peers if peers is not None else Alone()
+        self.peers: Peers = peers if peers is not None else Alone()
         tokenizer, model = load_language_model(folder)
         self.model: Any = model
         said, self._text_of = _distinct(texts)
+        self._row_of = torch.from_numpy(np.unique(self._text_of, return_index=True)[1][: len(said)])
         self._tokens: Tokens = tokenise(tokenizer, [*said, ""], encoder.max_tokens)
         self._bank: Tensor | None = None
         self._prepare()
@@ -112,13 +115,15 @@ class TextTower(nn.Module):
     def refresh(self) -> None:
         """Make the bank anew with the weights as they are now; each worker encodes its share."""
         bank = torch.zeros(self.n_texts + 1, self.n_dims, device=self._device)
-        mine = np.arange(self._peers.rank, self.n_texts, self._peers.n)
+        mine = torch.arange(self.peers.rank, self.n_texts, self.peers.n)
         training = self.training
         self.eval()
         with torch.no_grad():
-            bank[torch.from_numpy(mine)] = self._encode(mine)
+            bank[mine] = self(self._row_of[mine])  # through the module, which gathers shards
         self.train(training)
-        self._bank = self._peers.total(bank)
+        if isinstance(self, FSDPModule):
+            self.reshard()  # no backward pass comes that would do it
+        self._bank = self.peers.total(bank)
 
     def start_from(self, vectors: npt.NDArray[np.float32]) -> None:
         """Fill the bank with vectors that are known, such as those of the untrained encoder.
@@ -151,11 +156,12 @@ class TextTower(nn.Module):
         found, first = np.unique(drawn, return_index=True)
         found = found[np.argsort(first)]
         taken = torch.from_numpy(found[found < self.n_texts][: self._train.n_text_rows])
-        return torch.unique(rows[torch.isin(texts, taken)])
+        items: Tensor = torch.unique(rows[torch.isin(texts, taken)])
+        return items
 
     def trained(self) -> dict[str, Tensor]:
-        """The weights that training changes, by name: what a checkpoint keeps of the tower."""
-        return {n: whole(p) for n, p in self.named_parameters() if p.requires_grad}
+        """A copy of the weights that training changes, by name: what a checkpoint keeps."""
+        return {n: whole(p).clone() for n, p in self.named_parameters() if p.requires_grad}
 
     def restore(self, weights: dict[str, Tensor]) -> None:
         """Put back what ``trained`` gave; the bank is made anew when it is asked for.
@@ -214,12 +220,10 @@ class TextTower(nn.Module):
     def _encode(self, texts: Rows) -> Tensor:
         """(m, E) unit vectors of distinct texts, in batches as many as any worker needs."""
         buckets = list(length_buckets(self._tokens.lengths[texts], self.settings.batch_tokens))
+        n_batches = self.peers.most(max(1, len(buckets)))  # agreed before anyone gathers weights
         parts = [self._batch(texts[bucket]) for bucket in buckets]
         nothing = np.array([self.n_texts])  # a padding token alone
-        idle = [
-            self._batch(nothing).sum()
-            for _ in range(self._peers.most(max(1, len(buckets))) - len(buckets))
-        ]
+        idle = [self._batch(nothing).sum() for _ in range(n_batches - len(buckets))]
         if len(parts) == 0:
             return torch.zeros(0, self.n_dims, device=self._device) + 0.0 * sum(idle)
         back = torch.from_numpy(np.argsort(np.concatenate(buckets))).to(self._device)
@@ -246,5 +250,5 @@ def _distinct(texts: Sequence[str]) -> tuple[list[str], Tensor]:
 
 def _unit(vectors: Tensor) -> Tensor:
     """Rows scaled to length 1; rows of (nearly) no length become zero."""
-    norms = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+    norms: Tensor = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
     return vectors / norms.clamp(min=_MIN_NORM) * (norms > _MIN_NORM)

@@ -185,6 +185,8 @@ class ProfileReply(BaseModel):
     cold_start: bool
     query: list[float]
     """(D,) what slates are asked with now; its length is how sure the profile still is."""
+    more_queries: list[list[float]] = []
+    """Further query vectors, where the model has several: the nearest one scores an item."""
     half_lives: list[HalfLifeOut]
     interests: list[InterestOut]
     recent: list[RecentOut]

@@ -23,7 +23,7 @@ from serving.pool.messages import ShardStatus, TrendPush
 from serving.pool.partition import Ground, Partition
 from serving.pool.shard import Shard
 from serving.pool.spec import TREND_BOARD, PoolSpec
-from serving.pool.view import profile_view
+from serving.pool.view import hold, profile_views
 
 log = logging.getLogger(__name__)
 
@@ -124,8 +124,8 @@ def _retried(call: Callable[[], T]) -> T:
 def _compile(ground: Ground) -> None:
     """Make the numba functions ready, so that the first request does not wait for them."""
     settings = ground.settings
-    table, trend = empty_state(ground.bundle.n_dims, settings)
+    table, trend = empty_state(ground.basis)
     event = Event("", "", "", None, settings.data.kinds[0], 0.0, 0, 0.0)
     partition = Partition(0, table, trend, Position(0), is_rebuilt=True, is_dirty=True)
     partition.fold(ground, [event], last_seq=1)
-    profile_view(partition, event.user_id, 0.0, ground.weights, settings.interest)
+    profile_views([hold(partition, event.user_id)], 0.0, ground.model, settings.interest)

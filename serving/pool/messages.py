@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from recsys.interest.model import Banks, Query
+
 Columns = Mapping[str, npt.NDArray[Any]]
 """A ``TrendState`` as named arrays."""
 
@@ -40,8 +42,8 @@ class ProfileView:
     t_ref: float
     """Unix seconds of the user's latest event; -inf = none."""
     n_events: int
-    u: npt.NDArray[np.float32]
-    """(D,) the unnormalised query."""
+    query: Query
+    """What this one user asks for."""
     mass: npt.NDArray[np.float32]
     """(H,) positive mass at ``as_of``."""
     confidence: npt.NDArray[np.float32]
@@ -54,8 +56,12 @@ class ProfileView:
     """(R,) signed."""
     recent_kind: tuple[str, ...]
     """(R,) kinds."""
+    recent_value: npt.NDArray[np.float32]
+    """(R,) ratings or dwell; NaN where there is none."""
     seen: npt.NDArray[np.int32]
     """Rows of the items that the user touched."""
+    banks: Banks | None = None
+    """The evidence; None where reasons need no more than ``mass``."""
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ from recsys.archive import Archive
 from recsys.bundle import Bundle
 from recsys.errors import ChecksumError, NotFoundError
 from recsys.events import UNKNOWN_ITEM
-from recsys.folding import fold_batch, fold_partition, fold_record, read_to_position
-from recsys.interest.profiles import FoldBatch, ProfileTable
+from recsys.folding import Basis, fold_batch, fold_partition, fold_record, read_to_position
+from recsys.interest.model import FoldBatch, InterestModel
+from recsys.interest.profiles import ProfileTable
+from recsys.interest.stored import model_within
 from recsys.ledger import Ledger
-from recsys.ranking import RankingWeights, with_settings
 from recsys.schema import Event
 from recsys.settings import Settings
 from recsys.snapshot import Position, SnapshotKey
@@ -36,8 +37,8 @@ class Ground:
     tenant: str
     settings: Settings
     """The bundle's where it fixes them, else those of the process."""
-    weights: RankingWeights
-    """The bundle's, but for those that the process fixes."""
+    model: InterestModel
+    """The bundle's, but for the ranking weights that the process fixes."""
 
     @classmethod
     def of(cls, bundle: Bundle, ledger: Ledger, settings: Settings) -> Ground:
@@ -48,8 +49,13 @@ class Ground:
             bundle=bundle,
             tenant=bundle.tenant,
             settings=bundle.settings_within(settings),
-            weights=with_settings(bundle.weights, settings.ranking),
+            model=model_within(bundle.model, settings.ranking),
         )
+
+    @property
+    def basis(self) -> Basis:
+        """What events are folded against."""
+        return Basis(self.bundle.catalog, self.bundle.items, self.model, self.settings)
 
     def key(self, partition: int) -> SnapshotKey:
         """Which snapshot a partition starts from."""
@@ -86,7 +92,7 @@ class Partition:
         )
         rows = self.table.rows([e.user_id for e in events], create=True)
         fresh = TrendState(self.trend.half_lives_s)
-        fold_batch(self.table, fresh, rows, batch, ground.bundle.vectors, ground.settings)
+        fold_batch(self.table, fresh, rows, batch, ground.basis)
         self.trend.merge(fresh)
         self.position = replace(self.position, ledger_seq=last_seq)
         self.is_dirty = True
@@ -117,8 +123,7 @@ def _from_snapshot(ground: Ground, number: int) -> Partition | None:
     if ground.ledger.trimmed_seq(number) > position.ledger_seq:
         return None  # rows after the snapshot left the ledger; the archive has them
     if len(tail) > 0:
-        bundle = ground.bundle
-        fold_record(found.table, found.trend, tail, bundle.catalog, bundle.vectors, ground.settings)
+        fold_record(found.table, found.trend, tail, ground.basis)
         position = replace(position, ledger_seq=int(tail["ledger_seq"][-1].as_py()))
     return Partition(
         number,
@@ -134,8 +139,7 @@ def _from_snapshot(ground: Ground, number: int) -> Partition | None:
 def _from_record(ground: Ground, number: int) -> Partition:
     archive = Archive(ground.store)
     record, position = read_to_position(archive, ground.ledger, number, ground.tenant)
-    bundle = ground.bundle
-    table, trend = fold_partition(record, bundle.catalog, bundle.vectors, ground.settings)
+    table, trend = fold_partition(record, ground.basis)
     return Partition(
         number, table, trend, position, is_rebuilt=True, is_dirty=True, n_folded=len(record)
     )

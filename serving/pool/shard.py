@@ -22,7 +22,7 @@ from recsys.trend import TrendState
 from serving.pool.commits import GroupCommit
 from serving.pool.messages import AckBatch, ProfileView
 from serving.pool.partition import Ground, Partition, item_row, load_partition
-from serving.pool.view import profile_view
+from serving.pool.view import hold, profile_views
 
 log = logging.getLogger(__name__)
 
@@ -85,12 +85,12 @@ class Shard:
             UnavailableError: if a user is not of this shard's partitions.
         """
         numbers = [self._owned(user_id) for user_id in user_ids]
-        weights, interest = self._ground.weights, self._ground.settings.interest
         with self._state:
-            return [
-                profile_view(self._partitions[number], user_id, as_of, weights, interest)
+            held = [
+                hold(self._partitions[number], user_id)
                 for number, user_id in zip(numbers, user_ids, strict=True)
             ]
+        return profile_views(held, as_of, self._ground.model, self._ground.settings.interest)
 
     def take_trend(self, is_full: bool = False) -> tuple[bool, TrendState]:
         """What came to the trend since it was last taken.

@@ -16,21 +16,21 @@ import sys
 import time
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from recsys.archive import EVENT_ORDER
-from recsys.catalog import Catalog, catalog_from_items
+from recsys.catalog import catalog_from_items
 from recsys.events import event_arrays
-from recsys.folding import empty_state, fold_batch, fold_partition
-from recsys.interest.profiles import FoldBatch, ProfileTable, bank_importance
+from recsys.folding import Basis, empty_state, fold_batch, fold_partition
+from recsys.interest.model import FoldBatch, ItemTable
+from recsys.interest.profiles import ProfileTable
+from recsys.interest.zero_shot import ZeroShot, bank_importance
+from recsys.ranking import default_weights
 from recsys.settings import Settings
 from recsys.testing.plain import PlainLog, plain_tables
 
 KINDS = ("impression", "view", "click", "purchase", "dislike", "skip", "rating")
 BATCH_EVENTS = 256
-
-Vectors = npt.NDArray[np.float32]
 
 
 def run(arguments: list[str]) -> dict[str, float]:
@@ -45,14 +45,17 @@ def run(arguments: list[str]) -> dict[str, float]:
     log = PlainLog(options.events, options.users, options.items, kinds=KINDS)
     record = pa.concat_tables(plain_tables(log, rng)).sort_by(EVENT_ORDER)
     settings = Settings()
-    fold_partition(record[:1_000], catalog, vectors, settings)  # compiles
+    weights = default_weights(settings.interest, settings.trend)
+    model = ZeroShot(settings.interest, weights)
+    basis = Basis(catalog, ItemTable.all_warm(vectors), model, settings)
+    fold_partition(record[:1_000], basis)  # compiles
     speeds = []
     for number in range(options.rounds):
         started = time.perf_counter()
-        table, _ = fold_partition(record, catalog, vectors, settings)
+        table, _ = fold_partition(record, basis)
         speeds.append(len(record) / (time.perf_counter() - started))
         sys.stderr.write(f"round {number + 1}: {speeds[-1]:,.0f} events/s\n")
-    error = _parity_error(table, record, catalog, vectors, rng)
+    error = _parity_error(table, record, basis, rng)
     return {
         "events_per_s": round(statistics.median(speeds), 1),
         "parity_max_error": error,
@@ -73,22 +76,17 @@ def _options(arguments: list[str]) -> argparse.Namespace:
 
 
 def _parity_error(
-    table: ProfileTable,
-    record: pa.Table,
-    catalog: Catalog,
-    vectors: Vectors,
-    rng: np.random.Generator,
+    table: ProfileTable, record: pa.Table, basis: Basis, rng: np.random.Generator
 ) -> float:
-    settings = Settings()
-    events = event_arrays(record, catalog.index)
-    online, trend = empty_state(vectors.shape[1], settings)
+    events = event_arrays(record, basis.catalog.index)
+    online, trend = empty_state(basis)
     order = rng.permutation(len(events))
     for start in range(0, len(order), BATCH_EVENTS):
         part = order[start : start + BATCH_EVENTS]
         rows = online.rows([events.user_ids[user] for user in events.user[part]], create=True)
         batch = FoldBatch(events.item[part], events.ts[part], events.kind[part], events.value[part])
-        fold_batch(online, trend, rows, batch, vectors, settings)
-    importance, _ = bank_importance(events.kind, events.value, settings.interest)
+        fold_batch(online, trend, rows, batch, basis)
+    importance, _ = bank_importance(events.kind, events.value, basis.settings.interest)
     total = np.zeros(len(table))
     np.add.at(total, table.rows(events.user_ids)[events.user], importance.max(axis=1))
     banks = table.banks(np.arange(len(table)))

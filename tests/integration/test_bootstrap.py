@@ -12,7 +12,7 @@ from pipelines.job import Job
 from recsys.archive import Archive, create_store
 from recsys.bundle import Bundle
 from recsys.errors import ConflictError, NotFoundError
-from recsys.folding import fold_partition
+from recsys.folding import Basis, fold_partition
 from recsys.ledger import open_ledger
 from recsys.record import read_record
 from recsys.schema import Event, partition_of
@@ -80,7 +80,7 @@ def test_bootstrap_saves_the_fold_of_archive_and_ledger_for_every_partition(
     with closing(open_ledger(job.ledger_url)) as ledger:
         for partition in range(N_PARTITIONS):
             record = read_record(archive, manifest, ledger, partition, "default")
-            table, trend = fold_partition(record, bundle.catalog, bundle.vectors, job.settings)
+            table, trend = fold_partition(record, Basis.of(bundle, job.settings))
             found = loaded(job, bundle, partition)
             assert found.position.ledger_seq == ledger.last_seq(partition)
             assert found.position.archive_manifest == manifest.manifest_id
@@ -148,5 +148,5 @@ def test_the_bundle_fixes_how_events_are_folded(job: Job, bundle: Bundle) -> Non
         update={"interest": job.settings.interest.model_copy(update={"half_lives_s": (5.0,)})}
     )
     basis = bootstrap.fold_basis(Job(job.store, job.ledger_url, changed), bundle)
-    assert basis.settings.interest == bundle.settings.interest
-    assert basis.settings.evaluation == changed.evaluation
+    assert basis.basis.settings.interest == bundle.settings.interest
+    assert basis.basis.settings.evaluation == changed.evaluation

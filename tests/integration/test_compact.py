@@ -15,7 +15,7 @@ from pipelines.job import Job
 from recsys.archive import Archive, Manifest, create_store
 from recsys.bundle import Bundle
 from recsys.errors import NotFoundError
-from recsys.folding import empty_state
+from recsys.folding import Basis, empty_state
 from recsys.ledger import Ledger, SqliteLedger, open_ledger
 from recsys.record import read_all
 from recsys.schema import Event, partition_of
@@ -71,7 +71,7 @@ def n_archived(job: Job) -> int:
 
 def snapshot_at(job: Job, bundle: Bundle, partition: int, ledger_seq: int) -> None:
     key = SnapshotKey(job.tenant, bundle.bundle_id, partition)
-    state = empty_state(bundle.n_dims, bundle.settings)
+    state = empty_state(Basis.of(bundle))
     save(job.store, key, *state, Position(ledger_seq))
 
 

@@ -175,7 +175,9 @@ def test_the_current_catalog_is_read_with_the_encoder_of_the_bundle(
     embed.run(job)
     bundle = load_bundle(job.store, "default")
     now = items({**texts, "i01": "blue house", "new": "green ghost", "i02": texts["i03"]})
-    catalog, vectors = embed.vectors_for(job, bundle, now, ["only in events"])
+    catalog, table = embed.vectors_for(job, bundle, now, ["only in events"])
+    vectors = table.vectors
+    assert table.warm.all()
     old = {i: bundle.vectors[row] for i, row in bundle.catalog.index.items()}
     found = {i: vectors[row] for i, row in catalog.index.items()}
     assert set(found) == {*old, "new", "only in events"}

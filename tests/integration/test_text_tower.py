@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,7 +16,8 @@ from pipelines.models import model_folder
 from recsys.catalog import catalog_from_items
 from recsys.encoder.text import TextEncoder
 from recsys.events import event_arrays
-from recsys.settings import EncoderSettings, TrainSettings
+from recsys.settings import EncoderSettings
+from recsys.training.options import TrainSettings
 from recsys.training.text_merge import merged_encoder
 from recsys.training.text_tower import TextTower
 
@@ -69,26 +70,35 @@ def losses_of(tower: TextTower, films: Slice, n_steps: int, rate: float) -> list
     return losses
 
 
+class Case(NamedTuple):
+    model: str
+    pooling: Literal["mean", "last"]
+    stage: Literal["lora", "full"]
+    n_steps: int
+    rate: float
+
+
 @pytest.mark.parametrize(
-    ("model", "pooling", "stage", "n_steps", "rate"),
+    "case",
     [
-        ("minilm-l6", "mean", "lora", 10, 2e-3),
-        ("minilm-l6", "mean", "full", 10, 5e-5),
-        ("smollm2-135m", "last", "lora", 4, 1e-3),
-        ("smollm2-135m", "mean", "full", 3, 2e-5),
+        Case("minilm-l6", "mean", "lora", n_steps=10, rate=2e-3),
+        Case("minilm-l6", "mean", "full", n_steps=10, rate=5e-5),
+        Case("smollm2-135m", "last", "lora", n_steps=4, rate=1e-3),
+        Case("smollm2-135m", "mean", "full", n_steps=3, rate=2e-5),
     ],
+    ids=lambda case: f"{case.model}-{case.stage}",
 )
-def test_the_language_model_learns_from_behaviour(
-    films: Slice, tmp_path: Path, model: str, pooling: Any, stage: Any, n_steps: int, rate: float
-) -> None:
-    settings = EncoderSettings(model=model, pooling=pooling, max_tokens=16, batch_tokens=512)
-    train = TrainSettings(stage=stage, gradient_checkpointing=model == "smollm2-135m")
-    folder = model_folder(model)
+def test_the_language_model_learns_from_behaviour(films: Slice, tmp_path: Path, case: Case) -> None:
+    settings = EncoderSettings(
+        model=case.model, pooling=case.pooling, max_tokens=16, batch_tokens=512
+    )
+    train = TrainSettings(stage=case.stage, gradient_checkpointing=case.model == "smollm2-135m")
+    folder = model_folder(case.model)
     frozen = TextEncoder(folder, settings).encode(films.texts)
     tower = TextTower(folder, films.texts, settings, train)
     np.testing.assert_allclose(tower.table().numpy(), frozen, atol=1e-5)
     before = {name: weight.clone() for name, weight in tower.trained().items()}
-    losses = losses_of(tower, films, n_steps, rate)
+    losses = losses_of(tower, films, case.n_steps, case.rate)
     assert losses[-1] < 0.95 * losses[0], losses
     changed = sum(not torch.equal(w, before[name]) for name, w in tower.trained().items())
     assert changed == len(before) > 0

@@ -18,7 +18,7 @@ from pipelines.job import Job, ledger_url
 from recsys.archive import Archive
 from recsys.bundle import Bundle, load_bundle
 from recsys.decay.state import AdditiveState, Evidence
-from recsys.folding import fold_record
+from recsys.folding import Basis, fold_record
 from recsys.interest.profiles import ProfileTable
 from recsys.interest.zero_shot import weigh
 from recsys.ledger import open_ledger
@@ -95,8 +95,7 @@ def recovered(job: Job, bundle: Bundle) -> list[ProfileTable]:
             found = load_snapshot(job.store, key, bundle.settings)
             assert isinstance(found, Snapshot)
             tail = ledger.tail(partition, found.position.ledger_seq, job.tenant)
-            args = (bundle.catalog, bundle.vectors, bundle.settings)
-            fold_record(found.table, found.trend, tail, *args)
+            fold_record(found.table, found.trend, tail, Basis.of(bundle))
             tables.append(found.table)
     return tables
 

@@ -8,6 +8,7 @@ import pytest
 
 from recsys.bundle import (
     BundleDraft,
+    _identity,
     current_bundle_id,
     load_bundle,
     load_manifest,
@@ -17,14 +18,18 @@ from recsys.bundle import (
     publish_bundle,
 )
 from recsys.catalog import catalog_from_items
-from recsys.encoder.projection import fit_projection, unit_rows
+from recsys.encoder.projection import AffineProjection, fit_projection, unit_rows
 from recsys.encoder.weights import EncoderFiles
-from recsys.errors import ChecksumError, ConfigError, NotFoundError
-from recsys.interest.zero_shot import is_positive
-from recsys.ranking import default_weights
+from recsys.errors import ChecksumError, ConfigError, DataError, NotFoundError
+from recsys.interest.learned import LearnedInterest
+from recsys.interest.model import nobody
+from recsys.interest.stored import model_within
+from recsys.interest.zero_shot import ZeroShot, is_positive
+from recsys.ranking import RankingWeights, default_weights
 from recsys.retrieval import build_index
-from recsys.settings import Settings, load
+from recsys.settings import RankingSettings, Settings, load
 from recsys.store import Store
+from recsys.testing.models import random_interest
 
 NOW = 1_700_000_000.0
 
@@ -154,6 +159,93 @@ def test_a_manifest_of_a_newer_format_is_refused(store: Store, draft: BundleDraf
     store.write(path, json.dumps({**manifest, "format_version": 2}).encode())
     with pytest.raises(ConfigError, match="format version 2"):
         load_manifest(store, "default")
+
+
+def learned(draft: BundleDraft, rng: np.random.Generator) -> BundleDraft:
+    none = np.zeros(0, np.float32)
+    affine = AffineProjection(rng.normal(size=(4, 8)).astype(np.float32), np.ones(4, np.float32))
+    return replace(
+        draft,
+        vectors=draft.vectors * 3.0,
+        projection=affine,
+        weights=RankingWeights(none, none, none),
+        warm=np.array([True, False, True, True, False, True]),
+        model=random_interest(draft.settings, rng),
+        quality={"ndcg10": 0.1, "split": "time:0.8"},
+    )
+
+
+def test_a_learned_bundle_loads_as_it_was(
+    store: Store, draft: BundleDraft, rng: np.random.Generator
+) -> None:
+    wanted = learned(draft, rng)
+    manifest = publish_bundle(store, "default", wanted, created_at=NOW)
+    bundle = load_bundle(store, "default")
+    assert (manifest["model"], bundle.is_learned) == ("learned", True)
+    np.testing.assert_array_equal(bundle.items.warm, wanted.warm)
+    np.testing.assert_array_equal(bundle.vectors, wanted.vectors)
+    assert isinstance(bundle.model, LearnedInterest)
+    assert isinstance(wanted.model, LearnedInterest)
+    interest = draft.settings.interest
+    for mine, theirs in zip(
+        nobody(bundle.model, interest, 4), nobody(wanted.model, interest, 4), strict=True
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+    texts = rng.normal(size=(3, 8)).astype(np.float32)
+    np.testing.assert_allclose(
+        bundle.projection.project(texts), wanted.projection.project(texts), rtol=1e-6
+    )
+    with pytest.raises(ConfigError, match="learned model"):
+        model_within(bundle.model, RankingSettings(trend=(1.0,)))
+    assert model_within(bundle.model, RankingSettings()) is bundle.model
+
+
+def test_how_good_a_bundle_was_stands_in_its_manifest_but_not_in_its_id(
+    store: Store, draft: BundleDraft, tmp_path: Path
+) -> None:
+    wanted = learned(draft, np.random.default_rng(5))
+    first = publish_bundle(store, "default", wanted, created_at=NOW)
+    assert first["quality"] == {"ndcg10": 0.1, "split": "time:0.8"}
+    other = replace(wanted, quality={"ndcg10": 0.2})
+    elsewhere = publish_bundle(Store(str(tmp_path / "b")), "default", other, created_at=NOW)
+    assert elsewhere["quality"] == {"ndcg10": 0.2}
+    assert elsewhere["bundle_id"] == first["bundle_id"]
+
+
+def test_a_zero_shot_bundle_has_its_weights_for_a_model(store: Store, draft: BundleDraft) -> None:
+    publish_bundle(store, "default", draft, created_at=NOW)
+    bundle = load_bundle(store, "default")
+    assert bundle.model == ZeroShot(draft.settings.interest, draft.weights)
+    assert bundle.items.warm.all()
+    assert (bundle.is_learned, bundle.neighbours) == (False, None)
+    fixed = tuple(float(n) for n in range(len(draft.weights.trend)))
+    within = model_within(bundle.model, RankingSettings(trend=fixed))
+    assert isinstance(within, ZeroShot)
+    assert within.weights.trend.tolist() == list(fixed)
+
+
+def test_a_bundle_from_before_there_were_learned_ones_still_loads(
+    store: Store, draft: BundleDraft
+) -> None:
+    manifest = publish_bundle(store, "default", draft, created_at=NOW)
+    old = {k: v for k, v in manifest.items() if k not in ("model", "quality")}
+    del old["settings"]["model"]
+    old["bundle_id"] = _identity(old)
+    store.write(manifest_path("default", old["bundle_id"]), json.dumps(old).encode())
+    promote_bundle(store, "default", old["bundle_id"])
+    bundle = load_bundle(store, "default")
+    assert bundle.bundle_id == old["bundle_id"] != manifest["bundle_id"]
+    assert not bundle.is_learned
+
+
+def test_a_model_that_does_not_fit_its_half_lives_is_refused(
+    store: Store, draft: BundleDraft, rng: np.random.Generator
+) -> None:
+    short = load(assignments=["encoder.n_dims=4", "interest.half_lives_s=[60.0]"])
+    wrong = replace(learned(draft, rng), settings=short)
+    publish_bundle(store, "default", wrong, created_at=NOW)
+    with pytest.raises(DataError, match="half-lives"):
+        load_bundle(store, "default")
 
 
 def test_the_encoder_comes_back_as_files(store: Store, draft: BundleDraft, tmp_path: Path) -> None:

@@ -12,14 +12,18 @@ from recsys.catalog import Catalog, catalog_from_items
 from recsys.errors import ConflictError
 from recsys.events import event_arrays
 from recsys.folding import (
+    Basis,
     empty_state,
     fold_batch,
     fold_partition,
     fold_record,
     read_to_position,
 )
-from recsys.interest.profiles import FoldBatch, ProfileTable, bank_importance
+from recsys.interest.model import FoldBatch, ItemTable
+from recsys.interest.profiles import ProfileTable
+from recsys.interest.zero_shot import ZeroShot, bank_importance
 from recsys.ledger import SqliteLedger
+from recsys.ranking import default_weights
 from recsys.schema import Event
 from recsys.settings import DAY_S, Settings
 from recsys.snapshot import Position, SnapshotKey, load, save
@@ -53,6 +57,17 @@ def vectors(rng: np.random.Generator) -> Vectors:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     vectors[3] = 0.0  # an item without text
     return vectors
+
+
+@pytest.fixture
+def basis(catalog: Catalog, vectors: Vectors) -> Basis:
+    return basis_of(catalog, vectors)
+
+
+def basis_of(catalog: Catalog, vectors: Vectors) -> Basis:
+    weights = default_weights(SETTINGS.interest, SETTINGS.trend)
+    model = ZeroShot(SETTINGS.interest, weights)
+    return Basis(catalog, ItemTable.all_warm(vectors), model, SETTINGS)
 
 
 @pytest.fixture
@@ -92,9 +107,9 @@ def assert_same_state(left: State, right: State) -> None:
 
 
 def test_the_fold_equals_the_sum_written_down(
-    record: pa.Table, catalog: Catalog, vectors: Vectors
+    record: pa.Table, catalog: Catalog, vectors: Vectors, basis: Basis
 ) -> None:
-    table, trend = fold_partition(record, catalog, vectors, SETTINGS)
+    table, trend = fold_partition(record, basis)
     events = event_arrays(record, catalog.index)
     importance, _ = bank_importance(events.kind, events.value, SETTINGS.interest)
     interest = SETTINGS.interest
@@ -115,51 +130,51 @@ def test_the_fold_equals_the_sum_written_down(
 
 
 def test_online_batches_in_any_order_give_the_state_of_one_batch_fold(
-    record: pa.Table, catalog: Catalog, vectors: Vectors, rng: np.random.Generator
+    record: pa.Table, catalog: Catalog, basis: Basis, rng: np.random.Generator
 ) -> None:
-    whole = fold_partition(record, catalog, vectors, SETTINGS)
-    table, trend = empty_state(vectors.shape[1], SETTINGS)
+    whole = fold_partition(record, basis)
+    table, trend = empty_state(basis)
     events = event_arrays(record, catalog.index)
     for part in np.array_split(rng.permutation(len(events)), len(events) // 256 + 1):
         rows = table.rows([events.user_ids[user] for user in events.user[part]], create=True)
         batch = FoldBatch(events.item[part], events.ts[part], events.kind[part], events.value[part])
-        fold_batch(table, trend, rows, batch, vectors, SETTINGS)
+        fold_batch(table, trend, rows, batch, basis)
     assert_same_state((table, trend), whole)
 
 
 def test_a_chunked_fold_is_the_same_fold(
-    record: pa.Table, catalog: Catalog, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
+    record: pa.Table, basis: Basis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = fold_partition(record, catalog, vectors, SETTINGS)
+    whole = fold_partition(record, basis)
     monkeypatch.setattr("recsys.folding.CHUNK_EVENTS", 100)
-    assert_same_state(fold_partition(record, catalog, vectors, SETTINGS), whole)
+    assert_same_state(fold_partition(record, basis), whole)
 
 
 def test_a_saved_state_goes_on_where_it_stopped(
-    record: pa.Table, catalog: Catalog, vectors: Vectors, tmp_path: Path
+    record: pa.Table, basis: Basis, tmp_path: Path
 ) -> None:
-    whole = fold_partition(record, catalog, vectors, SETTINGS)
+    whole = fold_partition(record, basis)
     store = Store(str(tmp_path))
-    table, trend = fold_partition(record[:1_700], catalog, vectors, SETTINGS)
+    table, trend = fold_partition(record[:1_700], basis)
     meta = save(store, KEY, table, trend, Position(17, "m"))
     assert meta["n_users"] == len(table)
     loaded = load(store, KEY, SETTINGS)
     assert loaded is not None
     assert loaded.position == Position(17, "m")
     assert_same_state((loaded.table, loaded.trend), (table, trend))
-    fold_record(loaded.table, loaded.trend, record[1_700:], catalog, vectors, SETTINGS)
+    fold_record(loaded.table, loaded.trend, record[1_700:], basis)
     assert_same_state((loaded.table, loaded.trend), whole)
 
 
 def test_an_empty_partition_has_a_snapshot_too(
-    record: pa.Table, catalog: Catalog, vectors: Vectors, tmp_path: Path
+    record: pa.Table, basis: Basis, tmp_path: Path
 ) -> None:
     store = Store(str(tmp_path))
-    save(store, KEY, *fold_partition(record[:0], catalog, vectors, SETTINGS), Position(0))
+    save(store, KEY, *fold_partition(record[:0], basis), Position(0))
     loaded = load(store, KEY, SETTINGS)
     assert loaded is not None
-    fold_record(loaded.table, loaded.trend, record, catalog, vectors, SETTINGS)
-    whole = fold_partition(record, catalog, vectors, SETTINGS)
+    fold_record(loaded.table, loaded.trend, record, basis)
+    whole = fold_partition(record, basis)
     assert_same_state((loaded.table, loaded.trend), whole)
 
 
@@ -167,15 +182,15 @@ def test_events_of_unknown_items_are_pending_and_change_nothing(
     record: pa.Table, vectors: Vectors
 ) -> None:
     nothing = catalog_from_items(pa.table({"item_id": pa.array([], pa.string())}))
-    table, trend = empty_state(vectors.shape[1], SETTINGS)
-    n_pending = fold_record(table, trend, record, nothing, vectors, SETTINGS)
+    table, trend = empty_state(basis_of(nothing, vectors))
+    n_pending = fold_record(table, trend, record, basis_of(nothing, vectors))
     assert 0 < n_pending < len(record)  # impressions are no evidence
     assert not table.mass.any()
     assert len(trend) == 0
 
 
-def test_a_low_rating_is_no_trend(catalog: Catalog, vectors: Vectors) -> None:
-    table, trend = empty_state(vectors.shape[1], SETTINGS)
+def test_a_low_rating_is_no_trend(basis: Basis) -> None:
+    table, trend = empty_state(basis)
     rows = table.rows(["u"], create=True)[[0, 0]]
     batch = FoldBatch(
         np.array([0, 1], np.int32),
@@ -183,7 +198,7 @@ def test_a_low_rating_is_no_trend(catalog: Catalog, vectors: Vectors) -> None:
         np.array(["rating", "rating"], object),
         np.array([1.0, 5.0]),
     )
-    fold_batch(table, trend, rows, batch, vectors, SETTINGS)
+    fold_batch(table, trend, rows, batch, basis)
     assert trend.items.tolist() == [1]
 
 

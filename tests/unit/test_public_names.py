@@ -12,9 +12,9 @@ import serving
 
 PUBLIC = {
     "recsys.testing": """
-        BruteRetriever EncoderContract HashEncoder LedgerContract MemoryLedger PlainLog RecoveryLaw
-        RetrieverContract World WorldSize drift news plain_log plain_tables recovery tiny_bundle
-        tiny_items tiny_log write
+        BruteRetriever DecayedPairs EncoderContract HashEncoder InterestModelContract LedgerContract
+        MemoryLedger PlainLog RecoveryLaw RetrieverContract World WorldSize drift news plain_log
+        plain_tables random_bundle random_interest recovery tiny_bundle tiny_items tiny_log write
     """,
     "serving.pool": """
         AckBatch Pool PoolClient PoolSpec ProfileView ShardStatus TrendUpdate end_pool ensure_pool

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from recsys.errors import ConfigError
+from recsys.interest.model import ItemTable, Query
 from recsys.ranking import (
     RankingWeights,
     default_weights,
@@ -14,59 +16,99 @@ from recsys.ranking import (
     parts,
     score,
     top_k,
+    total,
+    trend_part,
     with_settings,
 )
 from recsys.settings import InterestSettings, RankingSettings, TrendSettings
 
 
-def _world(rng: np.random.Generator, n: int = 203) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _world(rng: np.random.Generator, n: int = 203) -> tuple[Query, ItemTable, np.ndarray]:
     vectors = rng.normal(size=(n, 19)).astype(np.float32)
     trend = rng.random((n, 3)).astype(np.float32)
-    return rng.normal(size=19).astype(np.float32), vectors, trend
+    u = rng.normal(size=(1, 1, 19)).astype(np.float32)
+    query = Query(u, WEIGHTS.trend[None], WEIGHTS.trend[None], np.zeros(1, np.float32))
+    return query, ItemTable.all_warm(vectors), trend
+
+
+def _learned_world(rng: np.random.Generator) -> tuple[Query, ItemTable, np.ndarray]:
+    """Two query vectors; cold items have a trend and an offset of their own."""
+    _, items, trend = _world(rng)
+    normal = rng.normal(size=(2, 1, 3)).astype(np.float32)
+    u = rng.normal(size=(1, 2, 19)).astype(np.float32)
+    query = Query(u, normal[0], normal[1], np.array([-0.7], np.float32))
+    return query, ItemTable(items.vectors, rng.random(203) < 0.6), trend
 
 
 WEIGHTS = RankingWeights(np.ones(2), np.zeros(1), np.array([0.5, 0.0, 2.0]))
 
 
 def test_a_score_is_the_dot_product_plus_the_weighted_trend(rng: np.random.Generator) -> None:
-    u, vectors, trend = _world(rng)
-    expected = vectors @ u + trend @ WEIGHTS.trend
-    np.testing.assert_allclose(score(u, vectors, trend, WEIGHTS), expected, rtol=1e-4, atol=1e-5)
+    query, items, trend = _world(rng)
+    expected = items.vectors @ query.vectors[0, 0] + trend @ WEIGHTS.trend
+    np.testing.assert_allclose(score(query, items, trend), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_nearest_query_vector_scores_and_cold_items_weigh_by_weights_of_their_own(
+    rng: np.random.Generator,
+) -> None:
+    query, items, trend = _learned_world(rng)
+    expected = (items.vectors @ query.vectors[0].T).max(axis=1)
+    warm = trend @ query.warm_trend[0]
+    cold = trend @ query.cold_trend[0] + query.cold_offset[0]
+    expected += np.where(items.warm, warm, cold)
+    np.testing.assert_allclose(score(query, items, trend), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_trend_part_is_summed_in_the_order_of_the_half_lives(rng: np.random.Generator) -> None:
+    query, items, trend = _world(rng)
+    expected = np.zeros(203, np.float32)
+    for j, weight in enumerate(WEIGHTS.trend):
+        expected += weight * trend[:, j]
+    assert trend_part(query, items.warm, trend).tobytes() == expected.tobytes()
 
 
 def test_the_parts_add_up_to_the_score(rng: np.random.Generator) -> None:
-    u, vectors, trend = _world(rng)
-    found = parts(u, vectors, trend, WEIGHTS)
-    total = found["interest"] + found["trend"]
-    np.testing.assert_array_equal(total, score(u, vectors, trend, WEIGHTS))
+    query, items, trend = _world(rng)
+    found = parts(query, items, trend)
+    whole = score(query, items, trend)
+    np.testing.assert_array_equal(found["interest"] + found["trend"], whole)
+    more = {**found, "neighbours": np.ones(203, np.float32)}
+    np.testing.assert_array_equal(total(more), whole + np.float32(1.0))
 
 
-def test_a_score_does_not_depend_on_which_other_items_there_are(rng: np.random.Generator) -> None:
-    u, vectors, trend = _world(rng)
-    whole = score(u, vectors, trend, WEIGHTS)
+@pytest.mark.parametrize("world", [_world, _learned_world])
+def test_a_score_does_not_depend_on_which_other_items_there_are(
+    rng: np.random.Generator, world: Callable[..., tuple[Query, ItemTable, np.ndarray]]
+) -> None:
+    query, items, trend = world(rng)
+    whole = score(query, items, trend)
     for kept in (np.arange(0, 203, 3), np.array([5]), np.arange(100, 165)):
-        part = score(u, vectors[kept], trend[kept], WEIGHTS)
+        part = score(query, items.pick(kept), trend[kept])
         assert part.tobytes() == whole[kept].tobytes()
 
 
 def test_a_batch_of_queries_scores_as_each_alone(rng: np.random.Generator) -> None:
-    _, vectors, _ = _world(rng)
-    queries = rng.normal(size=(5, 19)).astype(np.float32)
-    batch = interest_parts(queries, vectors)
-    for row, query in enumerate(queries):
-        assert batch[row].tobytes() == interest_part(query, vectors).tobytes()
+    vectors = _world(rng)[1].vectors
+    for shape in ((5, 19), (5, 2, 19)):
+        queries = rng.normal(size=shape).astype(np.float32)
+        batch = interest_parts(queries, vectors)
+        for row, query in enumerate(queries):
+            assert batch[row].tobytes() == interest_part(query, vectors).tobytes()
 
 
 def test_an_item_without_a_vector_has_no_interest_part(rng: np.random.Generator) -> None:
-    u, vectors, trend = _world(rng)
-    vectors[7] = 0.0
-    assert parts(u, vectors, trend, WEIGHTS)["interest"][7] == 0.0
+    query, items, trend = _world(rng)
+    items.vectors[7] = 0.0
+    assert parts(query, items, trend)["interest"][7] == 0.0
 
 
-def test_a_query_of_another_dimension_is_a_mistake(rng: np.random.Generator) -> None:
-    _, vectors, _ = _world(rng)
+def test_a_query_of_other_dimensions_or_half_lives_is_a_mistake(rng: np.random.Generator) -> None:
+    query, items, trend = _world(rng)
     with pytest.raises(ValueError, match="19"):
-        interest_part(np.zeros(4, np.float32), vectors)
+        interest_part(np.zeros(4, np.float32), items.vectors)
+    with pytest.raises(ValueError, match="half-lives"):
+        trend_part(query, items.warm, trend[:, :2])
 
 
 @pytest.mark.parametrize("k", [1, 7, 500])

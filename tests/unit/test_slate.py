@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 
 from recsys.catalog import Catalog
+from recsys.interest.model import ItemTable, Query
+from recsys.interest.zero_shot import ZeroShot
 from recsys.ranking import RankingWeights
+from recsys.reasons import contributions
 from recsys.settings import InterestSettings, TrendSettings
-from recsys.slate import Evidence, Shelf, SlateOptions, contributions, interests, make_slate
+from recsys.shelf import Evidence, Shelf, interests
+from recsys.slate import SlateOptions, make_slate
 
 DAY = 86_400.0
 NOW = 1_000 * DAY
@@ -26,15 +30,24 @@ def shelf() -> Shelf:
     )
     weights = RankingWeights(np.ones(2), np.ones(1), np.array([0.0, 1.0]))
     interest = InterestSettings(half_lives_s=(DAY, 30 * DAY), negative_half_lives_s=(DAY,))
-    return Shelf(catalog, vectors, weights, interest, TrendSettings(half_lives_s=(DAY, 9 * DAY)))
+    trend = TrendSettings(half_lives_s=(DAY, 9 * DAY))
+    items = ItemTable.all_warm(vectors)
+    return Shelf(catalog, items, ZeroShot(interest, weights), interest, trend)
+
+
+def _asking(shelf: Shelf, u: np.ndarray) -> Query:
+    """A query of one vector, with the trend of everybody."""
+    return shelf.nobody._replace(vectors=np.asarray(u, np.float32)[None, None])
 
 
 def _evidence(shelf: Shelf) -> Evidence:
     """Listened to `a` two days ago."""
     decay = np.exp2(-2 * DAY / np.array(shelf.interest.half_lives_s))
-    u = (shelf.weights.interest * decay / (decay + shelf.interest.confidence_mass)).sum()
+    assert isinstance(shelf.model, ZeroShot)
+    weights = shelf.model.weights.interest
+    u = (weights * decay / (decay + shelf.interest.confidence_mass)).sum()
     return Evidence(
-        u=(u * shelf.vectors[0]).astype(np.float32),
+        query=_asking(shelf, u * shelf.items.vectors[0]),
         mass_now=decay.astype(np.float32),
         recent_item=np.array([0, -1]),
         recent_ts=np.array([NOW - 2 * DAY, NOW]),
@@ -71,13 +84,13 @@ def test_the_reason_is_the_event_that_lifts_the_item(shelf: Shelf) -> None:
 def test_the_contributions_of_the_events_add_up_to_the_interest_part(shelf: Shelf) -> None:
     evidence = _evidence(shelf)
     rows = np.arange(6)
-    total = contributions(shelf, evidence, NOW, rows).sum(axis=1)
-    np.testing.assert_allclose(total, shelf.vectors @ evidence.u, rtol=1e-5)
+    total = contributions(shelf, evidence, NOW, rows, np.zeros((6, 2), np.float32)).sum(axis=1)
+    np.testing.assert_allclose(total, shelf.items.vectors @ evidence.query.vectors[0, 0], rtol=1e-5)
 
 
 def test_a_disliked_item_is_never_the_reason(shelf: Shelf) -> None:
     evidence = Evidence(
-        u=-shelf.vectors[0],
+        query=_asking(shelf, -shelf.items.vectors[0]),
         recent_item=np.array([0]),
         recent_ts=np.array([NOW]),
         recent_importance=np.array([-1.0]),
@@ -89,13 +102,13 @@ def test_a_disliked_item_is_never_the_reason(shelf: Shelf) -> None:
 def test_somebody_unknown_gets_what_trends(shelf: Shelf) -> None:
     trend = np.zeros((6, 2), np.float32)
     trend[[3, 5]] = [[0.1, 2.0], [0.1, 3.0]]
-    slate = make_slate(shelf, Evidence(np.zeros(2, np.float32)), trend, NOW, SlateOptions(k=2))
+    slate = make_slate(shelf, Evidence(shelf.nobody), trend, NOW, SlateOptions(k=2))
     assert [item.item_id for item in slate.items] == ["f", "d"]
     assert slate.items[0].reason == {"type": "trending", "half_life_s": 9 * DAY}
 
 
 def test_an_item_without_text_and_events_is_left_out(shelf: Shelf) -> None:
-    empty = Evidence(np.zeros(2, np.float32))
+    empty = Evidence(shelf.nobody)
     slate = make_slate(shelf, empty, np.zeros((6, 2), np.float32), NOW, SlateOptions(k=10))
     assert "f" not in [item.item_id for item in slate.items]
 
@@ -118,7 +131,7 @@ def test_given_candidates_score_as_in_the_whole_catalog(shelf: Shelf) -> None:
 
 
 def test_interests_name_the_categories_that_stand_out(shelf: Shelf) -> None:
-    found = interests(shelf, shelf.vectors[0], n_nearest=3)
+    found = interests(shelf, shelf.items.vectors[0], n_nearest=3)
     assert [name for name, _ in found] == ["jazz"]
     assert sum(weight for _, weight in found) == pytest.approx(1.0)
 

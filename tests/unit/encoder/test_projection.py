@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from recsys.encoder.projection import fit_projection, projection_from_bytes, unit_rows
+from recsys.encoder.projection import (
+    AffineProjection,
+    fit_projection,
+    projection_from_bytes,
+    unit_rows,
+)
 from recsys.errors import DataError
 
 
@@ -63,3 +68,14 @@ def test_the_projection_survives_bytes(rng: np.random.Generator) -> None:
 def test_bytes_that_are_no_projection_are_a_named_error() -> None:
     with pytest.raises(DataError, match="projection"):
         projection_from_bytes(b"nothing")
+
+
+def test_a_learned_map_keeps_lengths_and_comes_back_as_it_was(rng: np.random.Generator) -> None:
+    weight, offset = rng.normal(size=(3, 6)).astype("f4"), rng.normal(size=3).astype("f4")
+    affine = AffineProjection(weight, offset)
+    texts = rng.normal(size=(5, 6)).astype(np.float32)
+    np.testing.assert_allclose(affine.project(texts), texts @ weight.T + offset, rtol=1e-5)
+    back = projection_from_bytes(affine.to_bytes())
+    assert isinstance(back, AffineProjection)
+    assert back.n_dims == 3
+    np.testing.assert_array_equal(back.project(texts), affine.project(texts))

@@ -32,7 +32,8 @@ from recsys.evaluation.summary import (
 )
 from recsys.evaluation.touched import Touches
 from recsys.events import EventArrays, event_arrays
-from recsys.interest.zero_shot import is_positive
+from recsys.interest.model import ItemTable
+from recsys.interest.zero_shot import ZeroShot, is_positive
 from recsys.ranking import RankingWeights, default_weights
 from recsys.settings import DAY_S, Settings, load
 from recsys.testing.worlds import WorldSize, drift
@@ -59,10 +60,12 @@ class Log:
         self.events: EventArrays = event_arrays(world.events, self.catalog.index)
         self.positive = is_positive(self.events.kind, self.events.value, settings.interest)
         weights = default_weights(settings.interest, settings.trend)
-        weights = replace(weights, own=np.array([1.0, 2.0], np.float32))
         half_lives_s = settings.trend.half_lives_s
-        log = (self.events, self.positive, self.catalog, self.vectors)
-        self.scene: Scene = scene_of(*log, weights, half_lives_s)
+        self.weights = replace(weights, own=np.array([1.0, 2.0], np.float32))
+        model = ZeroShot(settings.interest, self.weights)
+        log = (self.events, self.positive, self.catalog, ItemTable.all_warm(self.vectors))
+        scene = scene_of(*log, model, half_lives_s)
+        self.scene: Scene = replace(scene, own=self.weights.own)
         self.start = time_at_share(self.events.ts, 0.8)
         self.touches = Touches(self.events, settings.data.passive_kinds)
         self.queries = time_queries(self.events, self.positive, self.start)
@@ -95,9 +98,7 @@ def _slow_popular(log: Log, as_of: float, window_s: float) -> np.ndarray:
 
 def _slow_trend(log: Log, as_of: float, until: float = np.inf) -> np.ndarray:
     total = np.zeros(len(log.catalog))
-    for weight, half_life_s in zip(
-        log.scene.weights.trend, SETTINGS.trend.half_lives_s, strict=True
-    ):
+    for weight, half_life_s in zip(log.weights.trend, SETTINGS.trend.half_lives_s, strict=True):
         mass = np.zeros(len(log.catalog))
         for item, ts, good in zip(log.events.item, log.events.ts, log.positive, strict=True):
             if good and ts < min(as_of, until):
@@ -112,7 +113,7 @@ def _slow_interest(log: Log, user: int, as_of: float, until: float = np.inf) -> 
     keep = own & (log.events.ts < min(as_of, until))
     importance = SETTINGS.interest.importance[str(log.events.kind[0])]
     for weight, half_life_s in zip(
-        log.scene.weights.interest, SETTINGS.interest.half_lives_s, strict=True
+        log.weights.interest, SETTINGS.interest.half_lives_s, strict=True
     ):
         decay = importance * 0.5 ** ((as_of - log.events.ts[keep]) / half_life_s)
         mass = decay.sum()
@@ -197,7 +198,12 @@ def test_recommended_items_are_those_of_the_evaluated_slates(log: Log) -> None:
 def test_an_item_is_a_candidate_from_its_first_event_or_with_its_text(log: Log) -> None:
     silent = replace(log.catalog, titles=[""] * 60, texts=[""] * 60, categories=[()] * 60)
     scene = scene_of(
-        log.events, log.positive, silent, log.vectors, log.scene.weights, (DAY_S, 30 * DAY_S)
+        log.events,
+        log.positive,
+        silent,
+        log.scene.items,
+        log.scene.model,
+        (DAY_S, 30 * DAY_S),
     )
     first = np.array([log.events.ts[log.events.item == i].min() for i in range(60)])
     for as_of in (first[3], first[3] + 1e-3, log.start):

@@ -13,9 +13,11 @@ from recsys.evaluation.protocol import OURS
 from recsys.evaluation.report import render
 from recsys.evaluation.split import time_queries
 from recsys.events import event_arrays
+from recsys.interest.model import ItemTable
+from recsys.interest.zero_shot import ZeroShot
 from recsys.ranking import default_weights
 from recsys.settings import DAY_S, InterestSettings, TrendSettings
-from recsys.slate import Shelf
+from recsys.shelf import Shelf
 from recsys.testing.fakes import tiny_items, tiny_log
 
 INTEREST, TREND = InterestSettings(), TrendSettings()
@@ -24,7 +26,8 @@ INTEREST, TREND = InterestSettings(), TrendSettings()
 def _lives() -> list[dict[str, Any]]:
     catalog = catalog_from_items(tiny_items({"a": "jazz one", "b": "jazz two", "c": "rock one"}))
     vectors = np.array([[1, 0], [0.9, 0.1], [0, 1]], np.float32)
-    shelf = Shelf(catalog, vectors, default_weights(INTEREST, TREND), INTEREST, TREND)
+    model = ZeroShot(INTEREST, default_weights(INTEREST, TREND))
+    shelf = Shelf(catalog, ItemTable.all_warm(vectors), model, INTEREST, TREND)
     rows = [("u", "a", "like", 1e9), ("u", "c", "click", 1e9 + 9 * DAY_S), ("v", "c", "like", 1e9)]
     events = event_arrays(tiny_log(rows), catalog.index)
     queries = time_queries(events, np.ones(3, bool), 0)

@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 
 from recsys.evaluation.split import Queries, time_queries
-from recsys.evaluation.touched import Touches, last_positive, own_mass
+from recsys.evaluation.touched import Touches, last_positive, own_mass, recent_before
 from recsys.events import EventArrays, event_arrays
+from recsys.interest.model import FoldBatch, ItemTable
+from recsys.interest.profiles import ProfileTable
+from recsys.interest.zero_shot import ZeroShot
+from recsys.ranking import default_weights
+from recsys.settings import Settings, load
 from recsys.testing.fakes import tiny_log
 
 INDEX = {"a": 0, "b": 1, "c": 2}
@@ -89,3 +94,46 @@ def test_in_one_instant_the_later_row_is_the_last(events: EventArrays) -> None:
     clicks = events.kind == "click"
     nine = time_queries(events, clicks, 9)
     assert last_positive(events, clicks, nine).tolist() == [0]
+
+
+def _ring(events: EventArrays, user: int, end: int, settings: Settings) -> ProfileTable:
+    """What the online pool holds of a user."""
+    interest = settings.interest
+    table = ProfileTable(2, interest, settings.data.kinds)
+    rows = table.rows(["u"], create=True)
+    run = slice(int(events.bounds[user]), end)
+    batch = FoldBatch(events.item[run], events.ts[run], events.kind[run], events.value[run])
+    model = ZeroShot(interest, default_weights(interest, settings.trend))
+    items = ItemTable.all_warm(np.ones((6, 2)) / np.sqrt(2))
+    for event in np.random.default_rng(4).permutation(len(batch.ts)):  # late ones too
+        one = FoldBatch(*(column[event : event + 1] for column in batch))
+        table.fold(rows, one, model, items)
+    return table
+
+
+def test_recent_events_of_the_past_are_those_that_the_ring_held(rng: np.random.Generator) -> None:
+    settings = load(assignments=["interest.n_recent=4"])
+    kinds = ["click", "dislike", "impression", "rating"]
+    rows = [
+        (f"u{rng.integers(3)}", f"i{rng.integers(8)}", kinds[rng.integers(4)], float(ts))
+        for ts in rng.integers(0, 25, 120)  # many share their instant
+    ]
+    values = {n: 1.0 + n % 5 for n, row in enumerate(rows) if row[2] == "rating"}
+    log = event_arrays(tiny_log(rows, values), {f"i{n}": n for n in range(6)})
+    user = np.repeat(np.arange(3), 40)
+    end = np.concatenate([rng.integers(log.bounds[u], log.bounds[u + 1] + 1, 40) for u in range(3)])
+    found = recent_before(log, user, end, settings.interest, settings.data)
+    for query in range(len(user)):
+        ring = _ring(log, int(user[query]), int(end[query]), settings).recent(0)
+        item, ts, importance = found.part(query, query + 1).of(0)
+        np.testing.assert_array_equal(item, ring.item)
+        np.testing.assert_array_equal(ts, ring.ts)
+        np.testing.assert_array_equal(np.sort(importance), np.sort(ring.importance))
+
+
+def test_somebody_unknown_has_no_recent_events(events: EventArrays) -> None:
+    settings = Settings()
+    ends = np.array([3, 2])
+    found = recent_before(events, np.array([-1, 0]), ends, settings.interest, settings.data)
+    assert found.bounds.tolist() == [0, 0, 1]
+    assert found.of(1)[0].tolist() == [0]

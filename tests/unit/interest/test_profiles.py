@@ -6,26 +6,28 @@ import numpy as np
 import pytest
 
 from recsys.events import UNKNOWN_ITEM
-from recsys.interest.profiles import FoldBatch, ProfileTable
-from recsys.interest.zero_shot import queries
-from recsys.ranking import RankingWeights
-from recsys.settings import DataSettings, InterestSettings
+from recsys.interest.model import FoldBatch, ItemTable
+from recsys.interest.profiles import ProfileTable
+from recsys.interest.zero_shot import ZeroShot, queries
+from recsys.ranking import RankingWeights, default_weights
+from recsys.settings import DataSettings, InterestSettings, TrendSettings
 
 INTEREST = InterestSettings(n_recent=8)
 KINDS = DataSettings().kinds
 D, N, N_USERS = 16, 50, 12
 NAN = float("nan")
+MODEL = ZeroShot(INTEREST, default_weights(INTEREST, TrendSettings()))
 
 
 def table() -> ProfileTable:
     return ProfileTable(D, INTEREST, KINDS)
 
 
-def vectors(rng: np.random.Generator) -> Any:
+def vectors(rng: np.random.Generator) -> ItemTable:
     v = rng.normal(size=(N, D)).astype(np.float32)
     v /= np.linalg.norm(v, axis=1, keepdims=True)
     v[N - 1] = 0.0  # an item without text
-    return v
+    return ItemTable.all_warm(v)
 
 
 def log(rng: np.random.Generator, n: int = 600) -> tuple[list[str], FoldBatch]:
@@ -49,7 +51,7 @@ def folded(users: list[str], batch: FoldBatch, v: Any, order: Any, size: int) ->
     for first in range(0, len(order), size):
         some = order[first : first + size]
         rows = profiles.rows([users[j] for j in some], create=True)
-        profiles.fold(rows, part(batch, some), v)
+        profiles.fold(rows, part(batch, some), MODEL, v)
     return profiles
 
 
@@ -98,7 +100,7 @@ def test_a_table_survives_its_columns(rng: np.random.Generator) -> None:
     back = ProfileTable.from_columns(columns, INTEREST, KINDS)
     assert_same_users(back, half)
     rows = back.rows(users[300:], create=True)
-    back.fold(rows, part(batch, slice(300, 600)), v)
+    back.fold(rows, part(batch, slice(300, 600)), MODEL, v)
     assert_same_users(back, whole)
 
 
@@ -128,13 +130,13 @@ def test_positive_and_negative_evidence_stand_in_banks_of_their_own(
 ) -> None:
     profiles, v = table(), vectors(rng)
     rows = profiles.rows(["liker", "hater"], create=True)
-    profiles.fold(rows[:1], one(0, kind="like"), v)
-    profiles.fold(rows[1:], one(0, kind="dislike"), v)
+    profiles.fold(rows[:1], one(0, kind="like"), MODEL, v)
+    profiles.fold(rows[1:], one(0, kind="dislike"), MODEL, v)
     np.testing.assert_allclose(profiles.mass[0], 2.0)
     np.testing.assert_allclose(profiles.negative_mass[1], 2.0)
     assert not profiles.mass[1].any()
     assert not profiles.negative_mass[0].any()
-    np.testing.assert_allclose(profiles.negative_sums[1, 0], 2.0 * v[0], rtol=1e-6)
+    np.testing.assert_allclose(profiles.negative_sums[1, 0], 2.0 * v.vectors[0], rtol=1e-6)
     assert profiles.recent(1).importance.tolist() == [-2.0]
 
 
@@ -143,8 +145,8 @@ def test_an_event_of_an_unknown_item_is_pending_and_counts_nothing(
 ) -> None:
     profiles, v = table(), vectors(rng)
     row = profiles.rows(["a"], create=True)
-    assert profiles.fold(row, one(UNKNOWN_ITEM), v) == 1
-    assert profiles.fold(row, one(UNKNOWN_ITEM, kind="search"), v) == 0
+    assert profiles.fold(row, one(UNKNOWN_ITEM), MODEL, v) == 1
+    assert profiles.fold(row, one(UNKNOWN_ITEM, kind="search"), MODEL, v) == 0
     assert not profiles.mass.any()
     assert np.isneginf(profiles.t_ref[0])
     assert profiles.n_events[0] == 0
@@ -154,7 +156,7 @@ def test_an_event_of_an_unknown_item_is_pending_and_counts_nothing(
 def test_an_item_without_text_is_seen_but_is_no_evidence(rng: np.random.Generator) -> None:
     profiles, v = table(), vectors(rng)
     row = profiles.rows(["a"], create=True)
-    assert profiles.fold(row, one(N - 1), v) == 0
+    assert profiles.fold(row, one(N - 1), MODEL, v) == 0
     assert not profiles.mass.any()
     assert profiles.seen(0).tolist() == [N - 1]
     assert profiles.t_ref[0] == 1.7e9
@@ -163,19 +165,19 @@ def test_an_item_without_text_is_seen_but_is_no_evidence(rng: np.random.Generato
 def test_an_impression_is_neither_seen_nor_recent(rng: np.random.Generator) -> None:
     profiles = table()
     row = profiles.rows(["a"], create=True)
-    profiles.fold(row, one(3, kind="impression"), vectors(rng))
+    profiles.fold(row, one(3, kind="impression"), MODEL, vectors(rng))
     assert len(profiles.seen(0)) == len(profiles.recent(0).item) == 0
     assert profiles.n_events[0] == 1
 
 
 def test_seen_items_are_an_exact_set_of_any_size(rng: np.random.Generator) -> None:
-    profiles, v = table(), np.zeros((3_000, D), np.float32)
+    profiles, v = table(), ItemTable.all_warm(np.zeros((3_000, D), np.float32))
     expected: dict[int, set[int]] = {0: set(), 1: set(), 2: set()}
     profiles.rows(["a", "b", "c"], create=True)
     for _ in range(20):
         rows, item = rng.integers(0, 3, 700), rng.integers(0, 3_000, 700).astype(np.int32)
         kind = np.full(700, "click", object)
-        profiles.fold(rows, FoldBatch(item, np.full(700, 1.7e9), kind, np.full(700, NAN)), v)
+        profiles.fold(rows, FoldBatch(item, np.full(700, 1.7e9), kind, np.full(700, NAN)), MODEL, v)
         for row, i in zip(rows, item, strict=True):
             expected[int(row)].add(int(i))
     for row, items in expected.items():
@@ -189,7 +191,7 @@ def test_the_ring_keeps_the_latest_events_newest_first(rng: np.random.Generator)
     row = profiles.rows(["a"], create=True)
     times = 1.7e9 + rng.permutation(30).astype(float)
     for j, ts in enumerate(times):
-        profiles.fold(row, one(j, ts=float(ts), kind="purchase"), v)
+        profiles.fold(row, one(j, ts=float(ts), kind="purchase"), MODEL, v)
     recent = profiles.recent(0)
     latest = np.argsort(-times)[:8]
     np.testing.assert_array_equal(recent.ts, times[latest])
@@ -197,9 +199,31 @@ def test_the_ring_keeps_the_latest_events_newest_first(rng: np.random.Generator)
     assert [KINDS[code] for code in recent.kind] == ["purchase"] * 8
 
 
+def test_the_ring_keeps_what_evidence_is_made_from(rng: np.random.Generator) -> None:
+    profiles, v = table(), vectors(rng)
+    row = profiles.rows(["a"], create=True)
+    profiles.fold(row, one(3, kind="rating", value=4.5), MODEL, v)
+    profiles.fold(row, one(4, ts=1.7e9 + 1.0), MODEL, v)
+    np.testing.assert_array_equal(profiles.recent(0).value, [NAN, 4.5])
+    columns = profiles.columns()
+    back = ProfileTable.from_columns(columns, INTEREST, KINDS)
+    np.testing.assert_array_equal(back.recent(0).value, [NAN, 4.5])
+
+
+def test_a_ring_from_before_values_were_kept_has_none(rng: np.random.Generator) -> None:
+    profiles = table()
+    row = profiles.rows(["a"], create=True)
+    profiles.fold(row, one(3, kind="rating", value=4.5), MODEL, vectors(rng))
+    columns = profiles.columns()
+    del columns["recent"]["value"]
+    back = ProfileTable.from_columns(columns, INTEREST, KINDS).recent(0)
+    assert back.item.tolist() == [3]
+    assert np.isnan(back.value).all()
+
+
 def test_an_unknown_user_reads_as_an_empty_profile(rng: np.random.Generator) -> None:
     profiles = table()
-    profiles.fold(profiles.rows(["a"], create=True), one(0), vectors(rng))
+    profiles.fold(profiles.rows(["a"], create=True), one(0), MODEL, vectors(rng))
     h, hn = len(INTEREST.half_lives_s), len(INTEREST.negative_half_lives_s)
     weights = RankingWeights(np.ones(h, "f4"), np.ones(hn, "f4"), np.ones(1, "f4"))
     u = queries(profiles.banks(np.array([-1, 0])), 1.7e9, weights, INTEREST)
@@ -211,10 +235,10 @@ def test_events_that_would_corrupt_the_arrays_are_refused(rng: np.random.Generat
     profiles, v = table(), vectors(rng)
     row = profiles.rows(["a"], create=True)
     with pytest.raises(ValueError, match="rows"):
-        profiles.fold(np.array([1]), one(0), v)
+        profiles.fold(np.array([1]), one(0), MODEL, v)
     with pytest.raises(ValueError, match="items"):
-        profiles.fold(row, one(N), v)
+        profiles.fold(row, one(N), MODEL, v)
     with pytest.raises(ValueError, match="finite"):
-        profiles.fold(row, one(0, ts=NAN), v)
+        profiles.fold(row, one(0, ts=NAN), MODEL, v)
     with pytest.raises(ValueError, match="dims"):
-        profiles.fold(row, one(0), v[:, :4])
+        profiles.fold(row, one(0), MODEL, ItemTable.all_warm(v.vectors[:, :4]))

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recsys.interest.zero_shot import Banks, gaps, is_positive, queries, read_parts, weigh
+from recsys.interest.model import Banks
+from recsys.interest.zero_shot import gaps, is_positive, queries, read_parts, weigh
 from recsys.ranking import RankingWeights
 from recsys.settings import InterestSettings
 

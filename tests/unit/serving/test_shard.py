@@ -31,7 +31,7 @@ def test_an_acknowledged_event_is_in_the_next_read(new_shard: NewShard, event: M
     assert view.is_known and view.n_events == 2 and view.t_ref == NOW + 5.0
     assert sorted(view.seen) == sorted(view.recent_item)
     assert view.recent_kind == ("click", "click")
-    assert np.linalg.norm(view.u) > 0.0
+    assert np.linalg.norm(view.query.vectors) > 0.0
 
 
 def test_an_event_counts_once(new_shard: NewShard, event: MakeEvent) -> None:
@@ -49,7 +49,7 @@ def test_somebody_unknown_has_an_empty_profile(new_shard: NewShard) -> None:
     (view,) = new_shard().read(["nobody"], NOW)
     assert not view.is_known
     assert view.n_events == 0 and view.as_of == NOW and view.t_ref == -np.inf
-    assert not view.u.any() and not view.mass.any() and len(view.seen) == 0
+    assert not view.query.vectors.any() and not view.mass.any() and len(view.seen) == 0
 
 
 def test_a_read_before_the_last_event_is_made_at_that_event(
@@ -94,7 +94,7 @@ def test_a_restarted_shard_reads_the_same(
             assert shard.save_snapshots() > 0
     users = [f"u{n}" for n in range(9)]
     for before, after in zip(shard.read(users, NOW), new_shard().read(users, NOW), strict=True):
-        np.testing.assert_allclose(after.u, before.u, atol=1e-5)
+        np.testing.assert_allclose(after.query.vectors, before.query.vectors, atol=1e-5)
         np.testing.assert_allclose(after.mass, before.mass, rtol=1e-5)
         assert sorted(after.seen) == sorted(before.seen)
         assert after.version == before.version and after.n_events == before.n_events
@@ -107,11 +107,10 @@ def test_live_folds_agree_with_a_fold_of_the_record(
     for n in range(40):
         ts = NOW - float(rng.random()) * 1e7
         shard.append([event(f"u{n % 5}", f"food-{n % 12}", ts, "dislike" if n % 4 else "like")])
-    bundle = ground.bundle
     for user in (f"u{n}" for n in range(5)):
         number = partition_of("default", user, 4)
-        record, _ = read_to_position(Archive(bundle.store), ground.ledger, number, "default")
-        table, trend = fold_partition(record, bundle.catalog, bundle.vectors, ground.settings)
+        record, _ = read_to_position(Archive(ground.store), ground.ledger, number, "default")
+        table, trend = fold_partition(record, ground.basis)
         live = shard._partitions[number]
         row, live_row = table.rows([user])[0], live.table.rows([user])[0]
         np.testing.assert_allclose(live.table.sums[live_row], table.sums[row], atol=1e-5)
@@ -179,8 +178,7 @@ def test_a_partition_bootstrapped_by_others_is_loaded_again(
     file = archive.write_events(number, table.select(table.column_names[:-1]))
     archive.publish(lambda manifest: manifest.with_events({number: [file]}))
     record, position = read_to_position(archive, ground.ledger, number, "default")
-    bundle = ground.bundle
-    profiles, trend = fold_partition(record, bundle.catalog, bundle.vectors, ground.settings)
+    profiles, trend = fold_partition(record, ground.basis)
     save(ground.store, ground.key(number), profiles, trend, position, rebase=True)
     shard.append([event("u", "space-3")])
     shard.take_trend()

@@ -8,7 +8,7 @@ import numpy as np
 
 from recsys.bundle import Bundle
 from recsys.settings import Settings
-from recsys.slate import Evidence
+from recsys.shelf import Evidence
 from recsys.trend import TrendState
 from serving.pool.messages import TrendUpdate
 from serving.slates import SlateMaker, SlateRequest
@@ -24,7 +24,7 @@ def test_what_was_seen_is_a_candidate_of_a_large_catalog_too_where_it_may_be_sho
     trend = TrendState(bundle.settings.trend.half_lives_s)
     trend.add(np.array([row]), np.array([0.0]), np.array([50.0]))
     maker.trend.apply(TrendUpdate(1, 0.0, is_full=True, parts=(trend.columns(),)))
-    seen = Evidence(u=np.zeros(bundle.n_dims, np.float32), seen=np.array([row]))
+    seen = Evidence(maker.shelf.nobody, seen=np.array([row]))
     for exclude_seen in (True, False):
         reply = maker.make(seen, 0.0, SlateRequest(k=5, exclude_seen=exclude_seen))
         assert ("mute" in [item.item_id for item in reply.items]) is not exclude_seen

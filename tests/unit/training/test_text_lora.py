@@ -30,6 +30,7 @@ def test_a_tuned_model_becomes_a_plain_encoder_with_the_same_vectors(
     fit(tower, 5)
     weights = {name: value.clone() for name, value in tower.trained().items()}
     files = merged_encoder(tower, tmp_path / "tuned")
+    assert files is not None
     encoder = TextEncoder(tmp_path / "tuned", tower.settings)
     assert encoder.encoder_id == files.id != tower.files.id
     assert {Path(name).suffix for name in files.files} <= {".json", ".safetensors"}

@@ -9,7 +9,8 @@ import torch
 
 from recsys.encoder.text import TextEncoder
 from recsys.errors import ConfigError, NotFoundError
-from recsys.settings import EncoderSettings, TrainSettings
+from recsys.settings import EncoderSettings
+from recsys.training.options import TrainSettings
 from recsys.training.text_tower import TextTower
 from tests.unit.encoder.models import save_encoder
 from tests.unit.training.towers import TEXTS, fit, save_models, tower_on, toy_loss

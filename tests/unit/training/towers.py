@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recsys.settings import EncoderSettings, TrainSettings
+from recsys.settings import EncoderSettings
+from recsys.training.options import TrainSettings
 from recsys.training.text_tower import TextTower
 from tests.unit.encoder.models import save_decoder, save_encoder
 

@@ -1,0 +1,341 @@
+"""Train the interest encoder and publish it: ``python -m pipelines.train --store S``.
+
+    record -> survey -> catalog, text vectors -> gather -> surroundings, staged rows
+           -> Ray Train: pilots on events before the validation tail, refit on everything
+           -> learned model, item vectors, index -> bundle
+
+A run that was killed goes on from its last checkpoint when the command is given again; one that
+lost a worker does so by itself. Nothing at or after ``--until`` is used.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+import ray
+import typer
+from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
+from ray.train.torch import TorchTrainer
+
+from pipelines import train_phases
+from pipelines.embed import parse_time
+from pipelines.encode import encoder_source, text_vectors
+from pipelines.job import (
+    ConfigOption,
+    Job,
+    LedgerOption,
+    SetOption,
+    StoreOption,
+    TenantOption,
+    command_line,
+    console,
+    finish,
+    main,
+    open_job,
+    ray_session,
+    timed,
+)
+from pipelines.models import model_folder
+from pipelines.train_board import ToBoard, error_of, new_board
+from pipelines.train_display import check_mlflow, showing, sinks
+from pipelines.train_files import Chunk
+from pipelines.train_phases import Progress, Sizes
+from pipelines.train_result import result_of
+from pipelines.train_rows import Basis, Gathered, gather, survey
+from pipelines.train_run import Run, identity_of
+from pipelines.train_stream import ROWS, EvenSplit, stream
+from pipelines.train_worker import Shared, Work, train_loop
+from recsys.archive import Archive
+from recsys.bundle import BundleDraft, publish_bundle
+from recsys.catalog import Catalog, catalog_from_items
+from recsys.encoder.weights import EncoderFiles, encoder_files
+from recsys.errors import DataError, UnavailableError
+from recsys.ranking import default_weights
+from recsys.retrieval import build_index
+from recsys.schema import ITEMS
+from recsys.training.export import Exported
+from recsys.training.fitting import MIN_QUESTIONS
+from recsys.training.options import TrainSettings
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run is asked besides its settings."""
+
+    until: float | None = None
+    """Unix seconds; nothing at or after this time is used (None = everything)."""
+    publish: bool = True
+    """False writes the bundle but leaves the tenant's pointer where it is."""
+    fresh: bool = False
+    """True forgets an unfinished run of this name."""
+    name: str = "train"
+    """Of the run."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a run works on from its beginning to its end, however often it is resumed."""
+
+    catalog: Catalog
+    until: float
+    data_until: float
+    tail_start: float | None
+    resumed: bool
+
+
+def run(job: Job, options: Options | None = None) -> dict[str, Any]:
+    """Train, and publish a bundle.
+
+    Args:
+        job: store, ledger, tenant and settings.
+        options: of the run.
+
+    Returns:
+        The report: bundle id, ``ndcg10`` on the validation tail, the epochs' figures, half-lives,
+        what more time would give, seconds per stage.
+
+    Raises:
+        NotFoundError: if the store holds nothing of the tenant.
+        DataError: if there is no event, or none that is positive.
+        ConfigError: if an unfinished run of this name was asked something else.
+    """
+    options = options or Options()
+    stages: dict[str, float] = {}
+    check_mlflow(job.settings.train)
+    _quiet()
+    with ray_session():
+        run_ = Run(
+            job.store,
+            job.tenant,
+            options.name,
+            uuid.uuid4().hex,
+            job.settings.train.n_checkpoints,
+        )
+        with timed(stages, "read"):
+            plan = _plan(job, run_, options)
+        with timed(stages, "encode"):
+            encoder, text = _text(job, plan.catalog)
+        with timed(stages, "gather"):
+            index = plan.catalog.index
+            basis = Basis(index, job.settings, plan.until, plan.tail_start, run_.prefix)
+            gathered = gather(job, basis)
+        work = _work(job, run_, plan, gathered, text)
+        with timed(stages, "train"):
+            progress, n_starts = _train(job, work, gathered)
+        result = result_of(run_.result(), job.settings)
+    with timed(stages, "publish"):
+        draft = _draft(job, plan, options, result, encoder)
+        draft = _with_figures(draft, job.settings.train, progress, work.sizes)
+        manifest = publish_bundle(job.store, job.tenant, draft, time.time(), options.publish)
+    report = {
+        "bundle_id": manifest["bundle_id"],
+        "run": options.name,
+        "resumed": plan.resumed,
+        "n_starts": n_starts,
+        **draft.quality,
+        **draft.metrics,
+        "stages": stages,
+    }
+    run_.finish({"bundle_id": manifest["bundle_id"], **draft.quality})
+    return report
+
+
+def _plan(job: Job, run_: Run, options: Options) -> _Plan:
+    """The plan of the unfinished run of this name, or a new one."""
+    identity = identity_of(job.settings, options.until)
+    old = None if options.fresh else run_.take_over(identity)
+    if old is not None:
+        console.print(f"resuming run {run_.name}", highlight=False)
+        catalog = catalog_from_items(job.store.read_table(old["catalog"], sha256=old["sha256"]))
+        return _Plan(catalog, old["until"], old["data_until"], old["tail_start"], True)
+    found = survey(job, options.until)
+    manifest = Archive(job.store).manifest()
+    items = None if manifest is None else Archive(job.store).items(manifest, job.tenant)
+    items = ITEMS.empty_table() if items is None else items
+    catalog = catalog_from_items(items, found.item_ids, options.until)
+    until = found.data_until + 1e-6 if options.until is None else options.until
+    table = catalog.to_table(job.tenant)
+    path, sha256, _ = job.store.write_table(f"{run_.prefix}/catalog", table)
+    plan = _Plan(catalog, until, found.data_until, found.tail_start, False)
+    fixed = {name: getattr(plan, name) for name in ("until", "data_until", "tail_start")}
+    run_.begin(identity, {"catalog": path, "sha256": sha256, **fixed})
+    return plan
+
+
+def _text(job: Job, catalog: Catalog) -> tuple[EncoderFiles | None, Floats | None]:
+    """The encoder, and (N, E) vectors of the item texts; None where nothing says anything."""
+    if not job.settings.model.use_text:
+        return None, None
+    encoder = encoder_files(model_folder(job.settings.encoder.model), job.settings.encoder)
+    source = encoder_source(job.store, encoder, job.settings.encoder)
+    found = text_vectors(catalog.item_texts(), source)
+    if len(found.distinct) == 0:
+        return encoder, None
+    nothing = np.zeros((1, found.distinct.shape[1]), np.float32)
+    return encoder, np.concatenate([found.distinct, nothing])[found.row]
+
+
+def _work(job: Job, run_: Run, plan: _Plan, gathered: Gathered, text: Floats | None) -> Work:
+    whole = gathered.whole.finish(text, plan.catalog)
+    pilot, tail_start = whole, plan.tail_start
+    if gathered.n_validation < MIN_QUESTIONS:
+        tail_start = None
+    if tail_start is not None:
+        try:
+            pilot = gathered.pilot.finish(text, plan.catalog)
+        except DataError:  # nothing positive before the tail: there is nothing to pilot
+            tail_start = None
+    sizes = Sizes(_n_events(gathered.chunks["pilot"]), _n_events(gathered.chunks["whole"]))
+    return Work(
+        run=run_,
+        settings=job.settings,
+        shared=ray.put(Shared(pilot, whole, gathered.validation)),
+        sizes=sizes,
+        tail_start=tail_start,
+        first=train_phases.first(job.settings.train, tail_start is not None),
+        board=new_board(),
+    )
+
+
+def _train(job: Job, work: Work, gathered: Gathered) -> tuple[Progress, int]:
+    """Run Ray Train to the end; the last progress, and how often workers were started."""
+    train = job.settings.train
+    with tempfile.TemporaryDirectory(prefix="hl-train-") as folder:
+        trainer = TorchTrainer(
+            train_loop,
+            train_loop_config={"work": work},
+            scaling_config=_scaling(train),
+            run_config=RunConfig(
+                name=work.run.owner,
+                storage_path=folder,  # holds Ray's own notes; checkpoints are in the store
+                failure_config=FailureConfig(max_failures=train.max_failures),
+                callbacks=[ToBoard(work.board)],
+            ),
+            datasets={ROWS: stream(work.run, job.settings, work.first, gathered.chunks)},
+            dataset_config=EvenSplit(),
+        )
+        problem = "was stopped before its end"
+        with showing(work.board, sinks(work.run, train)):
+            try:
+                trainer.fit()
+            except TrainingFailedError as error:
+                problem = f"failed ({str(error).strip().splitlines()[0]})"
+    failure = ray.get(work.board.failure.remote())
+    if failure is not None:
+        raise error_of(failure)
+    last = work.run.latest()
+    if last is None or last[0].phase != train_phases.DONE:
+        raise UnavailableError(f"run {work.run.name}", problem, "Run it again to resume")
+    return last[0], ray.get(work.board.n_starts.remote())
+
+
+def _scaling(train: TrainSettings) -> ScalingConfig:
+    elastic = (min(train.min_workers, train.max_workers), train.max_workers)
+    return ScalingConfig(
+        num_workers=elastic if elastic[0] < elastic[1] else train.max_workers,
+        use_gpu=train.use_gpu,
+        resources_per_worker={
+            "CPU": train.cpus_per_worker,
+            **({"GPU": 1} if train.use_gpu else {}),
+        },
+    )
+
+
+def _draft(
+    job: Job, plan: _Plan, options: Options, result: Exported, encoder: EncoderFiles | None
+) -> BundleDraft:
+    settings = job.settings.model_copy(update={"interest": result.interest})
+    return BundleDraft(
+        catalog=plan.catalog,
+        vectors=result.vectors,
+        projection=result.projection,
+        index=build_index(result.vectors, settings.retrieval),
+        weights=default_weights(settings.interest, settings.trend),
+        settings=settings,
+        data_until=plan.data_until,
+        until=options.until,
+        encoder=encoder,
+        warm=result.warm,
+        model=result.model,
+        metrics={
+            "n_items": len(plan.catalog),
+            "n_warm": int(result.warm.sum()),
+            "half_lives_s": [round(life, 1) for life in result.interest.half_lives_s],
+            "clamped_half_lives_s": list(result.clamped),
+        },
+    )
+
+
+def _with_figures(
+    draft: BundleDraft, train: TrainSettings, progress: Progress, sizes: Sizes
+) -> BundleDraft:
+    """The draft with how good the model is, and how it came about."""
+    best = progress.best
+    quality = {
+        "split": "validation tail of training",
+        "ndcg10": best.best_ndcg if best.curve else None,
+        "stale_share": best.stale_share,
+        "n_epochs": progress.refit_epochs or best.best_epoch,
+        "advice": train_phases.advice(progress, train),
+    }
+    metrics = {
+        **draft.metrics,
+        "n_events": sizes.events,
+        "train_s": round(progress.spent_s, 1),
+        "total_steps": progress.total_steps,
+        "stopped": progress.stopped,
+        "history": list(progress.history),
+    }
+    return BundleDraft(**{**vars(draft), "quality": quality, "metrics": metrics})
+
+
+def _n_events(chunks: tuple[Chunk, ...]) -> int:
+    return sum(chunk.n_events for chunk in chunks)
+
+
+def _quiet() -> None:
+    """Ray Train polls its workers often enough for short epochs; its own words stay in its logs."""
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
+    if "RAY_ADDRESS" not in os.environ:  # this machine alone: there is no node to lose
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+
+
+app = command_line()
+
+
+@app.command()
+def train(  # noqa: PLR0913, PLR0917 - the options of the command
+    store: StoreOption,
+    until: Annotated[
+        str | None, typer.Option(help="Use nothing from this time on: ISO time or Unix seconds.")
+    ] = None,
+    publish: Annotated[bool, typer.Option(help="Move the tenant's pointer to the bundle.")] = True,
+    fresh: Annotated[
+        bool, typer.Option("--fresh/--resume", help="Forget an unfinished run of this name.")
+    ] = False,
+    name: Annotated[str, typer.Option(help="Of the run, in the store.")] = "train",
+    ledger: LedgerOption = None,
+    tenant: TenantOption = "default",
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+) -> None:
+    """Learn interests and half-lives from the record: one published bundle.
+
+    Example: python -m pipelines.train --store S --set train.budget_s=180
+    """
+    job = open_job(store, ledger, tenant, config, assignments)
+    moment = None if until is None else parse_time(until)
+    finish(run(job, Options(moment, publish, fresh, name)))
+
+
+if __name__ == "__main__":
+    main(app)

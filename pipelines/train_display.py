@@ -1,0 +1,225 @@
+"""What the driver shows and keeps while workers train: a bar, TensorBoard files, MLflow if asked.
+
+A thread takes the figures from the board, so that the main thread can wait for Ray.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import ray
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from pipelines.downloads import cache_folder
+from pipelines.job import console
+from pipelines.train_run import Run
+from recsys.errors import ConfigError
+from recsys.training.options import TrainSettings
+
+POLL_S = 0.5
+
+log = logging.getLogger(__name__)
+
+
+class Sink(Protocol):
+    """Where figures go."""
+
+    def write(self, figures: Mapping[str, Any]) -> None:
+        """Take the figures of one report."""
+        ...
+
+    def close(self) -> None:
+        """No more will come."""
+        ...
+
+
+def sinks(run: Run, settings: TrainSettings) -> list[Sink]:
+    """TensorBoard always, MLflow where the settings name a server.
+
+    Raises:
+        ConfigError: if MLflow is asked for and not installed.
+    """
+    found: list[Sink] = [TensorBoard(run)]
+    if settings.mlflow_uri is not None:
+        found.append(MLflow(settings.mlflow_uri, run, settings))
+    return found
+
+
+def check_mlflow(settings: TrainSettings) -> None:
+    """Refuse early what would fail after the data was read.
+
+    Raises:
+        ConfigError: if MLflow is asked for and not installed.
+    """
+    if settings.mlflow_uri is not None and importlib.util.find_spec("mlflow") is None:
+        raise ConfigError(
+            f"train.mlflow_uri = {settings.mlflow_uri}",
+            "needs mlflow, which is not installed",
+            "pip install 'halflife[mlflow]'",
+        )
+
+
+@contextmanager
+def showing(board: Any, where: Sequence[Sink]) -> Iterator[None]:
+    """Show and write what the board gets, until the block ends."""
+    done = threading.Event()
+    with ExitStack() as stack:
+        for sink in where:
+            stack.callback(sink.close)
+        bar = stack.enter_context(Bar())
+        thread = threading.Thread(target=_follow, args=(board, [bar, *where], done), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+
+class Bar:
+    """Phase, epoch, loss, validation NDCG, events a second and the time that is left."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[said]}"),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        self._task = self._progress.add_task("train", total=None, said="starting workers")
+        self._loss: float | None = None
+        self._ndcg: float | None = None
+        self._speed = 0.0
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def write(self, figures: Mapping[str, Any]) -> None:
+        """See ``Sink.write``."""
+        if figures["points"]:
+            self._loss = figures["points"][-1][1]
+        for end in figures["ends"]:
+            self._loss, self._ndcg = end["loss"], end.get("ndcg", self._ndcg)
+        if figures["seconds"] > 0 and figures["events"]:
+            self._speed = figures["events"] / figures["seconds"]
+        per_epoch, n_epochs = figures["steps_per_epoch"], figures["n_epochs"]
+        done = figures["epoch"] * per_epoch + figures["step"]
+        self._progress.update(
+            self._task,
+            description=f"{figures['phase']} epoch {min(figures['epoch'] + 1, n_epochs)}",
+            completed=min(done, n_epochs * per_epoch),
+            total=n_epochs * per_epoch,
+            said=self._said(figures, n_epochs * per_epoch - done),
+        )
+
+    def close(self) -> None:
+        """See ``Sink.close``."""
+
+    def _said(self, figures: Mapping[str, Any], steps_left: int) -> str:
+        parts = [] if self._loss is None else [f"loss {self._loss:.3f}"]
+        if self._ndcg is not None:
+            parts.append(f"NDCG@10 {self._ndcg:.4f}")
+        parts.append(f"{self._speed:,.0f} events/s")
+        if figures["total_steps"]:
+            left = max(steps_left, 0) * figures["spent_s"] / figures["total_steps"]
+            parts.append(f"at most {int(left) // 60}:{int(left) % 60:02} left")
+        return "  ".join(parts)
+
+
+class TensorBoard:
+    """Event files in the run's folder; of a remote store they are copied there at the end.
+
+    Args:
+        run: whose folder.
+    """
+
+    def __init__(self, run: Run) -> None:
+        from tensorboardX import SummaryWriter  # noqa: PLC0415 - a second of imports
+
+        self._run = run
+        self.folder = run_folder(run) / "tensorboard"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._writer: Any = SummaryWriter(str(self.folder))
+
+    def write(self, figures: Mapping[str, Any]) -> None:
+        """See ``Sink.write``."""
+        for name, step, value in scalars(figures):
+            self._writer.add_scalar(name, value, step)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """See ``Sink.close``."""
+        self._writer.close()
+        if self._run.store.root is None:
+            for path in self.folder.iterdir():
+                place = f"{self._run.prefix}/tensorboard/{path.name}"
+                self._run.store.write(place, path.read_bytes())
+
+
+class MLflow:
+    """One run of an MLflow experiment named after the tenant.
+
+    Args:
+        uri: of the tracking server, or a folder.
+        run: names the MLflow run.
+        settings: kept as its parameters.
+    """
+
+    def __init__(self, uri: str, run: Run, settings: TrainSettings) -> None:
+        check_mlflow(settings)
+        self._mlflow: Any = importlib.import_module("mlflow")
+        self._mlflow.set_tracking_uri(uri)
+        self._mlflow.set_experiment(f"halflife-{run.tenant}")
+        self._mlflow.start_run(run_name=run.name)
+        self._mlflow.log_params(settings.model_dump(mode="json"))
+
+    def write(self, figures: Mapping[str, Any]) -> None:
+        """See ``Sink.write``."""
+        for name, step, value in scalars(figures):
+            self._mlflow.log_metric(name, value, step=step)
+
+    def close(self) -> None:
+        """See ``Sink.close``."""
+        self._mlflow.end_run()
+
+
+def scalars(figures: Mapping[str, Any]) -> Iterator[tuple[str, int, float]]:
+    """The figures of a report as ``(name, step, value)``."""
+    phase, step = figures["phase"], figures["total_steps"]
+    for at, loss in figures["points"]:
+        yield f"{phase}/loss", at, loss
+    if figures["seconds"] > 0 and figures["events"]:
+        yield f"{phase}/events_per_s", step, figures["events"] / figures["seconds"]
+    for end in figures["ends"]:
+        yield f"{end['phase']}/epoch_loss", end["epoch"], end["loss"]
+        if "ndcg" in end:
+            yield f"{end['phase']}/validation_ndcg10", end["epoch"], end["ndcg"]
+
+
+def run_folder(run: Run) -> Path:
+    """A local folder of a run: in a local store its own place, else below the cache."""
+    root = run.store.root
+    return (cache_folder() if root is None else root) / run.prefix
+
+
+def _follow(board: Any, where: Sequence[Sink | Bar], done: threading.Event) -> None:
+    while True:
+        last = done.wait(POLL_S)
+        for figures in ray.get(board.take.remote()):
+            for sink in where:
+                sink.write(figures)
+        if last:
+            return

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from recsys.evaluation.split import time_queries
+from recsys.interest.model import FoldBatch, ItemTable
+from recsys.interest.profiles import ProfileTable
+from recsys.interest.zero_shot import is_positive
+from recsys.training.batches import BatchMaker
+from recsys.training.export import exported
+from recsys.training.fitting import Material
+from recsys.training.learner import Learner
+from recsys.training.sequences import pack, questions
+from tests.unit.training.logs import catalog, events, settings, text_vectors
+
+
+@pytest.mark.parametrize("n_queries", [1, 2])
+def test_the_serving_fold_gives_the_queries_of_the_network(
+    n_queries: int, rng: np.random.Generator
+) -> None:
+    some = settings(f"model.n_queries={n_queries}", "train.stale_shares=[0.0]")
+    log = events(rng)
+    material = Material.of(log, catalog(), text_vectors(rng), some)
+    learner = Learner(material.log, some, 20, seed=1)
+    with torch.no_grad():
+        learner.network.log_half_life_s.copy_(torch.tensor([12.0, 4.0, 8.0, 10.0]))  # unsorted
+    runs = pack(material.rows)
+    for _ in range(10):
+        learner.step(runs)
+    ready = exported(learner.network, material.log, some)
+    learner.network.eval()
+    asked = questions(runs, "strict")
+    rows = np.arange(material.log.n_items)
+    maker = BatchMaker(material.log, some, rng)
+    free, never = np.zeros(len(rows), np.float32), np.full(len(log.user_ids), np.inf)
+    batch = maker.batch(runs, asked, rows, free, never)
+    with torch.no_grad():
+        expected = learner.network.ask(batch, *learner.network.tower(batch))
+    assert list(ready.interest.half_lives_s) == sorted(ready.interest.half_lives_s)
+    items = ItemTable(ready.vectors, ready.warm)
+    for p in rng.choice(len(asked), 40, replace=False):
+        run, last = asked.run[p], asked.last[p]
+        past = slice(runs.bounds[run], last + 1 if last >= 0 else runs.bounds[run])
+        table = ProfileTable(items.n_dims, ready.interest, some.data.kinds)
+        user = table.rows(["one"], create=True)
+        order = rng.permutation(past.stop - past.start) + past.start  # any order
+        batch_of = FoldBatch(log.item[order], log.ts[order], log.kind[order], log.value[order])
+        table.fold(np.repeat(user, len(order)), batch_of, ready.model, items)
+        query = ready.model.query(table.banks(user), float(asked.as_of[p]))
+        found = (query.vectors[0], query.warm_trend[0], query.cold_trend[0], query.cold_offset[0])
+        for mine, theirs in zip(found, expected, strict=True):
+            np.testing.assert_allclose(mine, theirs[p].numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_values_and_importances_are_bounded_by_construction(rng: np.random.Generator) -> None:
+    some, log = settings(), events(rng)
+    material = Material.of(log, catalog(), 100.0 * text_vectors(rng), some)
+    learner = Learner(material.log, some, 20, seed=1)
+    with torch.no_grad():
+        for parameter in learner.network.event.parameters():
+            parameter.mul_(50.0)
+    ready = exported(learner.network, material.log, some)
+    batch = FoldBatch(log.item, log.ts, log.kind, log.value)
+    evidence = ready.model.evidence(batch, ItemTable(ready.vectors, ready.warm))
+    assert np.linalg.norm(evidence.values, axis=1).max() <= 1.0 + 1e-6
+    assert 0.0 <= evidence.importance.min() <= evidence.importance.max() <= 4.0
+    positive = is_positive(log.kind, log.value, some.interest)
+    assert len(time_queries(log, positive, 0.0)) > 0
+    bad = log.kind == "dislike"
+    assert not evidence.importance[bad, :3].any() and evidence.importance[bad, 3].all()
+
+
+def test_half_lives_that_ran_away_are_clamped_and_reported(rng: np.random.Generator) -> None:
+    some = settings()
+    material = Material.of(events(rng), catalog(), text_vectors(rng), some)
+    learner = Learner(material.log, some, 20, seed=1)
+    with torch.no_grad():
+        learner.network.log_half_life_s.copy_(torch.tensor([-60.0, 8.0, 60.0, 10.0]))
+    ready = exported(learner.network, material.log, some)
+    assert ready.interest.half_lives_s[0] == 1.0
+    assert ready.interest.half_lives_s[-1] == pytest.approx(3.2e9)
+    assert len(ready.clamped) == 2

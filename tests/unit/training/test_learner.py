@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from recsys.errors import DataError
+from recsys.training.fitting import Material, fit
+from recsys.training.learner import Learner
+from recsys.training.sequences import pack
+from tests.unit.training.logs import catalog, events, settings, text_vectors
+
+
+def learner(rng: np.random.Generator, *more: str) -> tuple[Learner, Material]:
+    some = settings(*more)
+    made = Material.of(events(rng), catalog(), text_vectors(rng), some)
+    return Learner(made.log, some, 40, seed=3), made
+
+
+def test_the_loss_falls(rng: np.random.Generator) -> None:
+    mine, made = learner(rng)
+    runs = pack(made.rows)
+    losses = [mine.step(runs)["loss"] for _ in range(30)]
+    assert np.mean(losses[-5:]) < 0.95 * np.mean(losses[:5])
+
+
+def test_a_restored_learner_goes_on_as_the_first_one(rng: np.random.Generator) -> None:
+    one, made = learner(rng)
+    other, _ = learner(np.random.default_rng(99))
+    other.surroundings = one.surroundings
+    other = Learner(made.log, one.settings, 40, seed=8)
+    runs = pack(made.rows)
+    for _ in range(4):
+        one.step(runs)
+    state = {name: value.clone() for name, value in one.state().items()}
+    expected = [one.step(runs)["loss"] for _ in range(3)]
+    other.restore(state)
+    assert [other.step(runs)["loss"] for _ in range(3)] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_loss_that_is_not_finite_is_named(rng: np.random.Generator) -> None:
+    mine, made = learner(rng)
+    with torch.no_grad():
+        mine.network.readout.norm_out.weight.fill_(float("nan"))
+    with pytest.raises(DataError, match="diverged"):
+        mine.step(pack(made.rows))
+
+
+def test_fit_learns_an_order_that_popularity_cannot_see(rng: np.random.Generator) -> None:
+    some = settings("train.n_epochs=12", "train.id_dropout=0.1", "train.dropout=0.0")
+    log = events(rng, n_users=60, n_events=25)
+    found = fit(log, catalog(), text_vectors(rng), some)
+    pilot = [figures for figures in found.history if figures["phase"] == "pilot"]
+    assert found.best["ndcg"] == max(figures["ndcg"] for figures in pilot)
+    assert found.best["ndcg"] > 2 * pilot[0]["ndcg"] or found.best["ndcg"] > 0.4
+    assert len([f for f in found.history if f["phase"] == "fit"]) == found.best["n_epochs"]
+    assert found.exported.vectors.shape == (40, 8)
+
+
+def test_the_same_seed_gives_the_same_model(rng: np.random.Generator) -> None:
+    log, text, some = events(rng), text_vectors(rng), settings("train.n_epochs=2")
+    one, other = (fit(log, catalog(), text, some).exported for _ in range(2))
+    np.testing.assert_array_equal(one.vectors, other.vectors)
+
+
+def test_items_without_any_text_are_learned_by_id_alone(rng: np.random.Generator) -> None:
+    found = fit(events(rng), catalog(), None, settings("train.n_epochs=2"))
+    assert np.any(found.exported.vectors != 0.0)
+    assert not found.exported.projection.weight.any()
+
+
+def test_a_log_without_positives_is_refused(rng: np.random.Generator) -> None:
+    log = events(rng)
+    log.kind[:] = "dislike"
+    with pytest.raises(DataError, match="no positive event"):
+        fit(log, catalog(), None, settings())
+
+
+def test_users_of_one_event_and_one_instant_are_trained_on(rng: np.random.Generator) -> None:
+    log = events(rng, n_users=40, n_events=1)
+    log.ts[:] = 1.7e9
+    log.kind[:] = "click"
+    found = fit(log, catalog(), text_vectors(rng), settings("train.n_epochs=1"))
+    assert np.isfinite(found.exported.vectors).all()
