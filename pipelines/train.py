@@ -14,7 +14,6 @@ import os
 import tempfile
 import time
 import uuid
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -46,50 +45,24 @@ from pipelines.models import model_folder
 from pipelines.train_board import ToBoard, error_of, new_board
 from pipelines.train_display import check_mlflow, showing, sinks
 from pipelines.train_files import Chunk
+from pipelines.train_loop import train_loop
 from pipelines.train_phases import Progress, Sizes
+from pipelines.train_publish import Options, Plan, draft_of, with_figures
 from pipelines.train_result import result_of
-from pipelines.train_rows import Basis, Gathered, gather, survey
+from pipelines.train_rows import Basis, Gathered, gather, survey, with_transitions_of
 from pipelines.train_run import Run, identity_of
 from pipelines.train_stream import ROWS, EvenSplit, stream
-from pipelines.train_worker import Shared, Work, train_loop
+from pipelines.train_worker import Shared, Work
 from recsys.archive import Archive
-from recsys.bundle import BundleDraft, publish_bundle
+from recsys.bundle import publish_bundle
 from recsys.catalog import Catalog, catalog_from_items
 from recsys.encoder.weights import EncoderFiles, encoder_files
 from recsys.errors import DataError, UnavailableError
-from recsys.ranking import default_weights
-from recsys.retrieval import build_index
 from recsys.schema import ITEMS
-from recsys.training.export import Exported
 from recsys.training.fitting import MIN_QUESTIONS
 from recsys.training.options import TrainSettings
 
 Floats = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a run is asked besides its settings."""
-
-    until: float | None = None
-    """Unix seconds; nothing at or after this time is used (None = everything)."""
-    publish: bool = True
-    """False writes the bundle but leaves the tenant's pointer where it is."""
-    fresh: bool = False
-    """True forgets an unfinished run of this name."""
-    name: str = "train"
-    """Of the run."""
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What a run works on from its beginning to its end, however often it is resumed."""
-
-    catalog: Catalog
-    until: float
-    data_until: float
-    tail_start: float | None
-    resumed: bool
 
 
 def run(job: Job, options: Options | None = None) -> dict[str, Any]:
@@ -133,8 +106,8 @@ def run(job: Job, options: Options | None = None) -> dict[str, Any]:
             progress, n_starts = _train(job, work, gathered)
         result = result_of(run_.result(), job.settings)
     with timed(stages, "publish"):
-        draft = _draft(job, plan, options, result, encoder)
-        draft = _with_figures(draft, job.settings.train, progress, work.sizes)
+        draft = draft_of(job, plan, options, result, encoder)
+        draft = with_figures(draft, job.settings.train, progress, work.sizes)
         manifest = publish_bundle(job.store, job.tenant, draft, time.time(), options.publish)
     report = {
         "bundle_id": manifest["bundle_id"],
@@ -149,14 +122,14 @@ def run(job: Job, options: Options | None = None) -> dict[str, Any]:
     return report
 
 
-def _plan(job: Job, run_: Run, options: Options) -> _Plan:
+def _plan(job: Job, run_: Run, options: Options) -> Plan:
     """The plan of the unfinished run of this name, or a new one."""
     identity = identity_of(job.settings, options.until)
     old = None if options.fresh else run_.take_over(identity)
     if old is not None:
         console.print(f"resuming run {run_.name}", highlight=False)
         catalog = catalog_from_items(job.store.read_table(old["catalog"], sha256=old["sha256"]))
-        return _Plan(catalog, old["until"], old["data_until"], old["tail_start"], True)
+        return Plan(catalog, old["until"], old["data_until"], old["tail_start"], True)
     found = survey(job, options.until)
     manifest = Archive(job.store).manifest()
     items = None if manifest is None else Archive(job.store).items(manifest, job.tenant)
@@ -165,7 +138,7 @@ def _plan(job: Job, run_: Run, options: Options) -> _Plan:
     until = found.data_until + 1e-6 if options.until is None else options.until
     table = catalog.to_table(job.tenant)
     path, sha256, _ = job.store.write_table(f"{run_.prefix}/catalog", table)
-    plan = _Plan(catalog, until, found.data_until, found.tail_start, False)
+    plan = Plan(catalog, until, found.data_until, found.tail_start, False)
     fixed = {name: getattr(plan, name) for name in ("until", "data_until", "tail_start")}
     run_.begin(identity, {"catalog": path, "sha256": sha256, **fixed})
     return plan
@@ -184,14 +157,17 @@ def _text(job: Job, catalog: Catalog) -> tuple[EncoderFiles | None, Floats | Non
     return encoder, np.concatenate([found.distinct, nothing])[found.row]
 
 
-def _work(job: Job, run_: Run, plan: _Plan, gathered: Gathered, text: Floats | None) -> Work:
+def _work(job: Job, run_: Run, plan: Plan, gathered: Gathered, text: Floats | None) -> Work:
+    chunks, settings = gathered.chunks, job.settings
     whole = gathered.whole.finish(text, plan.catalog)
+    whole = with_transitions_of(job.store, chunks["whole"], whole, settings)
     pilot, tail_start = whole, plan.tail_start
     if gathered.n_validation < MIN_QUESTIONS:
         tail_start = None
     if tail_start is not None:
         try:
             pilot = gathered.pilot.finish(text, plan.catalog)
+            pilot = with_transitions_of(job.store, chunks["pilot"], pilot, settings)
         except DataError:  # nothing positive before the tail: there is nothing to pilot
             tail_start = None
     sizes = Sizes(_n_events(gathered.chunks["pilot"]), _n_events(gathered.chunks["whole"]))
@@ -248,54 +224,6 @@ def _scaling(train: TrainSettings) -> ScalingConfig:
             **({"GPU": 1} if train.use_gpu else {}),
         },
     )
-
-
-def _draft(
-    job: Job, plan: _Plan, options: Options, result: Exported, encoder: EncoderFiles | None
-) -> BundleDraft:
-    settings = job.settings.model_copy(update={"interest": result.interest})
-    return BundleDraft(
-        catalog=plan.catalog,
-        vectors=result.vectors,
-        projection=result.projection,
-        index=build_index(result.vectors, settings.retrieval),
-        weights=default_weights(settings.interest, settings.trend),
-        settings=settings,
-        data_until=plan.data_until,
-        until=options.until,
-        encoder=encoder,
-        warm=result.warm,
-        model=result.model,
-        metrics={
-            "n_items": len(plan.catalog),
-            "n_warm": int(result.warm.sum()),
-            "half_lives_s": [round(life, 1) for life in result.interest.half_lives_s],
-            "clamped_half_lives_s": list(result.clamped),
-        },
-    )
-
-
-def _with_figures(
-    draft: BundleDraft, train: TrainSettings, progress: Progress, sizes: Sizes
-) -> BundleDraft:
-    """The draft with how good the model is, and how it came about."""
-    best = progress.best
-    quality = {
-        "split": "validation tail of training",
-        "ndcg10": best.best_ndcg if best.curve else None,
-        "stale_share": best.stale_share,
-        "n_epochs": progress.refit_epochs or best.best_epoch,
-        "advice": train_phases.advice(progress, train),
-    }
-    metrics = {
-        **draft.metrics,
-        "n_events": sizes.events,
-        "train_s": round(progress.spent_s, 1),
-        "total_steps": progress.total_steps,
-        "stopped": progress.stopped,
-        "history": list(progress.history),
-    }
-    return BundleDraft(**{**vars(draft), "quality": quality, "metrics": metrics})
 
 
 def _n_events(chunks: tuple[Chunk, ...]) -> int:

@@ -80,6 +80,11 @@ def stage(store: Store, prefix: str, rows: pa.Table) -> Iterator[Chunk]:
         yield Chunk(path, int(ends[inside[-1]] - (ends[inside[0] - 1] if inside[0] else 0)))
 
 
+def read_rows(store: Store, path: str) -> pa.Table:
+    """The rows of one staged file."""
+    return pa.ipc.open_file(pa.BufferReader(store.read(path))).read_all()
+
+
 @dataclass(frozen=True)
 class ReadRows:
     """Numbers of tasks -> rows of some files, in an order that each epoch draws anew."""
@@ -110,6 +115,5 @@ class ReadRows:
         code = sorted(self.paths).index(place.phase)
         rng = np.random.default_rng([self.seed, code, place.candidate, epoch])
         for at in np.array_split(rng.permutation(len(paths)), self.n_tasks)[part]:
-            data = self.store.read(paths[at])
-            table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
+            table = read_rows(self.store, paths[at])
             yield table.append_column(EPOCH, pa.array(np.full(len(table), epoch, np.int32)))

@@ -62,7 +62,7 @@ class Progress:
     stopped: str = ""
     """Why the latest phase ended: ``patience``, ``epochs`` or ``budget``."""
     history: tuple[dict[str, Any], ...] = ()
-    """Figures of every epoch: phase, stale_share, epoch, loss, and in a pilot ndcg."""
+    """Figures of every epoch: phase, stale_share, epoch, loss, seconds, in a pilot ndcg."""
 
     @property
     def name(self) -> str:
@@ -148,6 +148,7 @@ def after_epoch(
         "stale_share": progress.current.stale_share,
         "epoch": progress.epoch + 1,
         "loss": end.loss,
+        "seconds": round(end.seconds, 4),
         **({} if end.ndcg is None else {"ndcg": end.ndcg}),
     }
     history = (*progress.history, figures)

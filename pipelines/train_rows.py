@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,18 +22,26 @@ import pyarrow.compute as pc
 import ray
 
 from pipelines.job import Job, progress
-from pipelines.train_files import Chunk, stage
+from pipelines.train_files import Chunk, read_rows, stage
 from recsys.archive import Archive
 from recsys.errors import ConflictError, DataError
 from recsys.events import event_arrays, timestamps_s
 from recsys.ledger import open_ledger
 from recsys.record import read_record
 from recsys.settings import Settings
+from recsys.store import Store
 from recsys.training.fitting import before
 from recsys.training.sequences import USER_ROWS, pack, questions, user_rows
-from recsys.training.surroundings import Gathering
+from recsys.training.surroundings import Gathering, Surroundings
+from recsys.training.transition_counts import (
+    count_transitions,
+    transition_sums,
+    with_transitions,
+)
+from recsys.transitions import TransitionSums
 
 _QUANTILES = 4_096
+_MOST_SUMS = 8  # each is four matrices of the most frequent items
 _ATTEMPTS = 10
 _COLUMNS = ["user_id", "item_id", "kind", "ts", "seq", "value"]
 
@@ -128,6 +136,29 @@ def gather(job: Job, basis: Basis) -> Gathered:
     return Gathered(whole, pilot, {k: tuple(v) for k, v in chunks.items()}, rows, n)
 
 
+def with_transitions_of(
+    store: Store, chunks: Sequence[Chunk], log: Surroundings, settings: Settings
+) -> Surroundings:
+    """The log with what follows what, counted from staged rows by as many tasks as there are CPUs.
+
+    Args:
+        store: where the rows are staged.
+        chunks: the files.
+        log: gathered from the same events.
+        settings: of the model.
+    """
+    if not settings.model.use_transitions or not chunks:
+        return log
+    n_cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
+    groups = np.array_split([c.path for c in chunks], min(len(chunks), n_cpus, _MOST_SUMS))
+    light = ray.put(replace(log, text=None))
+    sums = transition_sums(log, settings)
+    shared = (store, [group.tolist() for group in groups], light, settings)
+    for found in ordered("count what follows what", _count, shared, range(len(groups))):
+        sums.merge(found)
+    return with_transitions(log, sums, settings)
+
+
 def ordered(
     title: str, work: Callable[..., Any], shared: tuple[Any, ...], tasks: Sequence[int]
 ) -> Iterator[Any]:
@@ -206,6 +237,15 @@ def _asked(rows: pa.Table, since: float) -> tuple[pa.Table, list[int]]:
     counts = np.bincount(questions(pack(rows), "strict", since).run, minlength=len(rows))
     keep = np.flatnonzero(counts)
     return rows.take(pa.array(keep)), counts[keep].tolist()
+
+
+def _count(
+    store: Store, groups: list[list[str]], log: Surroundings, settings: Settings, number: int
+) -> TransitionSums:
+    sums = transition_sums(log, settings)
+    for path in groups[number]:
+        count_transitions(sums, read_rows(store, path), settings)
+    return sums
 
 
 def _read(job: Job, until: float | None, partition: int) -> pa.Table:

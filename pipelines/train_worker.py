@@ -7,7 +7,6 @@ goes round with the count of those who still have rows, so that all leave a step
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,10 +15,9 @@ import numpy as np
 import pyarrow as pa
 import ray
 import ray.train
-import torch
 
 from pipelines import train_phases
-from pipelines.train_board import Meter, failure_of
+from pipelines.train_board import Meter
 from pipelines.train_parallel import (
     Workers,
     gathered,
@@ -32,7 +30,6 @@ from pipelines.train_phases import DONE, PILOT, REFIT, EpochEnd, Progress, Sizes
 from pipelines.train_result import result_tensors
 from pipelines.train_run import Run, Tensors
 from pipelines.train_stream import ROWS, Epochs
-from recsys.errors import RecsysError
 from recsys.settings import Settings
 from recsys.training.export import exported
 from recsys.training.learner import Learner
@@ -285,55 +282,4 @@ class Training:
         run.save_result(result_tensors(exported(learner.network, log, self.settings)))
 
 
-def set_threads(settings: Settings) -> None:
-    """One thread a CPU that the worker asked for."""
-    torch.set_num_threads(max(1, int(settings.train.cpus_per_worker)))
-    pa.set_cpu_count(1)
-
-
-def train_loop(config: dict[str, Any]) -> None:
-    """What Ray Train runs in each worker.
-
-    An error of ours ends the run: it is named on the board, and every later start stops at once.
-    Whatever else happens, a lost neighbour or a lost node, Ray starts the workers again.
-    """
-    work: Work = config["work"]
-    set_threads(work.settings)
-    workers = Workers()
-    blocked = _blocked(work, workers)
-    if blocked:
-        return
-    try:
-        Training(work, workers).run()
-    except BaseException as error:
-        named = _named(error)
-        if named is not None:
-            ray.get(work.board.fail.remote(named))
-            if workers.n == 1:
-                return
-        raise
-
-
-def _blocked(work: Work, workers: Workers) -> bool:
-    """Whether the run cannot go on; the first worker asks the board for all."""
-    blocked = False
-    if workers.rank == 0:
-        found = work.run.latest()
-        step = 0 if found is None else found[0].total_steps
-        blocked = ray.get(work.board.begun.remote(step)) is not None
-    return workers.sums(blocked)[0] > 0
-
-
-def _named(error: BaseException) -> tuple[str, ...] | None:
-    """An error that a new start would meet again: one of ours, or a mistake in the program."""
-    cause = getattr(error, "cause", None)
-    for found in (error, cause, error.__cause__):
-        if isinstance(found, RecsysError):
-            return failure_of(found)
-    if isinstance(error, _MISTAKES):
-        return ("training", *traceback.format_exception(error))
-    return None
-
-
-_MISTAKES = (TypeError, AttributeError, LookupError, AssertionError, ArithmeticError, ImportError)
 _NOTHING = pack(USER_ROWS.empty_table())

@@ -8,23 +8,25 @@ A trial enters when it is over, so a search that was killed goes on with those t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.train_run import check_name, differences
+from recsys.bundles import differing_settings
 from recsys.errors import ConfigError, ConflictError
 from recsys.store import Store
 from recsys.training.search import Trial
 
 FORMAT_VERSION = 1
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True)
 class Plan:
     """What the trials of a search have in common besides their settings."""
 
-    until: float | None
+    until: float
     """Nothing at or after this time is read, Unix seconds; fixed when the search begins."""
     n_events: int
     """Of the record up to there."""
@@ -45,7 +47,9 @@ class Record:
     """The job that may write to it: of two jobs the one that came last."""
 
     def __post_init__(self) -> None:
-        check_name(self.name)
+        if _NAME.fullmatch(self.name) is None:
+            problem = "cannot be part of a path"
+            raise ConfigError(f"search name {self.name!r}", problem, "Use letters, digits, . _ -")
 
     @property
     def prefix(self) -> str:
@@ -85,19 +89,22 @@ class Record:
         value = {**found, "owner": self.owner, "finished": False}
         self.store.swap_pointer(self._pointer, value, token)
 
-    def check_same(self, identity: Mapping[str, Any]) -> None:
+    def check_same(self, identity: Mapping[str, Any], plan: Plan) -> None:
         """Refuse to go on where something else is asked.
 
         Raises:
             ConfigError: with the differences.
         """
         found = self.state()
-        changed = [] if found is None else differences(found["identity"], identity)
+        assert found is not None
+        changed = differing_settings(found["identity"], identity)
+        changed |= differing_settings(found["plan"], vars(plan))
         if changed:
+            said = "; ".join(f"{name}: {a} -> {b}" for name, (a, b) in changed.items())
             raise ConfigError(
                 f"search {self.name} of {self.store.uri}",
-                f"is unfinished and was started with other settings ({'; '.join(changed)})",
-                "Give the old ones to resume it, --fresh to start anew, or another --name",
+                f"is unfinished and was started otherwise ({said})",
+                "Ask the same to resume it, --fresh to start anew, or another --name",
             )
 
     def trials(self) -> list[Trial]:
@@ -112,28 +119,24 @@ class Record:
         Raises:
             ConflictError: if another job took the search over.
         """
-        found = self._own()
-        self._swap({**found, "trials": {**found["trials"], str(trial.number): trial.as_dict()}})
+        found, token = self._own()
+        trials = {**found["trials"], str(trial.number): trial.as_dict()}
+        self.store.swap_pointer(self._pointer, {**found, "trials": trials}, token)
 
     def finish(self, settings_file: str) -> None:
         """Keep the best settings, and mark the search as complete."""
+        found, token = self._own()
         self.store.write(f"{self.prefix}/best.yaml", settings_file.encode())
-        self._swap({**self._own(), "finished": True})
+        self.store.swap_pointer(self._pointer, {**found, "finished": True}, token)
 
     @property
     def _pointer(self) -> str:
         return f"{self.prefix}/CURRENT"
 
-    def _own(self) -> dict[str, Any]:
-        found, _ = self.store.read_pointer(self._pointer)
+    def _own(self) -> tuple[dict[str, Any], str | None]:
+        found, token = self.store.read_pointer(self._pointer)
         if found is None or found["owner"] != self.owner:
             raise ConflictError(
                 f"search {self.prefix}", "was taken over by another job", "Let that one finish"
             )
-        return found
-
-    def _swap(self, value: dict[str, Any]) -> None:
-        found, token = self.store.read_pointer(self._pointer)
-        if found is None or found["owner"] != self.owner:
-            self._own()
-        self.store.swap_pointer(self._pointer, value, token)
+        return found, token

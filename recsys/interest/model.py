@@ -41,6 +41,10 @@ class FoldBatch(NamedTuple):
     value: Times
     """(T,) rating or dwell; NaN where there is none."""
 
+    def pick(self, rows: Any) -> FoldBatch:
+        """Some events: a slice, or an array of positions."""
+        return FoldBatch(self.item[rows], self.ts[rows], self.kind[rows], self.value[rows])
+
 
 class EventEvidence(NamedTuple):
     """What T events are to a state; each event's part depends on that event alone."""
@@ -77,6 +81,16 @@ class Banks(NamedTuple):
     """(B, Hn)."""
     t_ref: Times
     """(B,) Unix seconds of the latest event; ``-inf`` = no event."""
+
+    def pick(self, rows: Any) -> Banks:
+        """Some users: a slice, or an array of positions."""
+        return Banks(
+            self.sums[rows],
+            self.mass[rows],
+            self.negative_sums[rows],
+            self.negative_mass[rows],
+            self.t_ref[rows],
+        )
 
 
 class Query(NamedTuple):

@@ -187,7 +187,7 @@ class InterestModelContract:
         items, events = contract_items(), contract_events()
         whole = model.evidence(events, items)
         for event in range(0, len(events.ts), 5):
-            alone = model.evidence(FoldBatch(*(c[event : event + 1] for c in events)), items)
+            alone = model.evidence(events.pick(slice(event, event + 1)), items)
             np.testing.assert_allclose(alone.importance[0], whole.importance[event], atol=1e-6)
             assert (alone.index[0] < 0) == (whole.index[event] < 0)
             if alone.index[0] >= 0:
@@ -201,7 +201,7 @@ class InterestModelContract:
         banks = contract_banks(interest)
         whole = model.query(banks, 1e9 + 50.0)
         for user in range(len(banks.t_ref)):
-            alone = model.query(Banks(*(part[user : user + 1] for part in banks)), 1e9 + 50.0)
+            alone = model.query(banks.pick(slice(user, user + 1)), 1e9 + 50.0)
             for mine, theirs in zip(alone, whole.of(user), strict=True):
                 np.testing.assert_allclose(mine, theirs, atol=1e-5)
 

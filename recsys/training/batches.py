@@ -21,6 +21,7 @@ from recsys.interest.learned import value_features
 from recsys.settings import Settings
 from recsys.training.sequences import Pack, Questions, questions
 from recsys.training.surroundings import Surroundings
+from recsys.transitions import N_FOLDS, Pasts, Transitions, pasts
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -71,7 +72,7 @@ class Candidates(NamedTuple):
     gone: Times
     """(C,) Unix seconds from which it is none any more."""
     cold_since: Times
-    """(C,) an item is cold under a cutoff before this time; -inf = always warm, inf = always cold."""
+    """(C,) an item is cold under an earlier cutoff; -inf = always warm, inf = always cold."""
     touched: Times
     """(U, C) when the user of a run first touched each candidate; inf = not yet."""
     run: Ints
@@ -88,6 +89,14 @@ class Candidates(NamedTuple):
     """(P + 1,) offsets into ``target``."""
     target: Ints
     """(M,) places in the candidates."""
+    past: Pasts | None = None
+    """Histories of the questions; None = transitions are not used."""
+    transitions: Floats | None = None
+    """(folds + 1, n, n) their weights."""
+    slot: Ints | None = None
+    """(C,) place of each candidate among the items of the transitions, -1 = none."""
+    n_items: int = 0
+    """N."""
 
 
 class BatchMaker:
@@ -123,50 +132,38 @@ class BatchMaker:
         asked = _with_targets(asked, born & np.repeat(stands, np.diff(asked.target_bounds)))
         if len(asked) == 0:
             return None
-        rows, correction = self._candidates(asked)
-        batch = self.batch(pack, asked, rows, correction, cutoff)
+        batch = self.batch(pack, asked, self._candidates(asked), cutoff)
         if self._train.event_dropout == 0.0:
             return batch
         kept = self.rng.random(len(pack.item)) >= self._train.event_dropout
         return batch._replace(sign=batch.sign * torch.from_numpy(kept))
 
     def batch(
-        self, pack: Pack, asked: Questions, rows: Ints, correction: Floats, cutoff: Times
+        self,
+        pack: Pack,
+        asked: Questions,
+        candidates: tuple[Ints, Floats],
+        cutoff: Times | None = None,
     ) -> Batch:
         """A batch of given questions and candidates.
 
         Args:
             pack: the runs.
             asked: P questions about them.
-            rows: (C,) catalog rows of the candidates, rising.
-            correction: (C,) of ``Candidates``.
-            cutoff: (U,) virtual cutoffs, inf = none.
+            candidates: (C,) catalog rows, rising, and (C,) ``correction`` of ``Candidates``.
+            cutoff: (U,) virtual cutoffs, inf = none; None = not in training: nothing is hidden.
         """
-        log = self._log
+        log, (rows, _) = self._log, candidates
         known = pack.item >= 0
         every = np.union1d(rows, pack.item[known])
         event_at = np.where(known, np.searchsorted(every, pack.item), len(every))
-        is_cold = ~known | ~log.warm[pack.item] | (log.born[pack.item] > cutoff[pack.run])
-        cells, cell = np.unique(log.trend.cells(asked.as_of), return_inverse=True)
-        given = value_features(pack.value, log.value_mean, log.value_scale)
+        hidden = np.full(len(pack.bounds) - 1, np.inf) if cutoff is None else cutoff
+        is_cold = ~known | ~log.warm[pack.item] | (log.born[pack.item] > hidden[pack.run])
         start = np.zeros(len(pack.item), bool)
         start[pack.bounds[:-1][np.diff(pack.bounds) > 0]] = True
-        last_ts = pack.ts[np.maximum(asked.last, 0)] if len(pack.ts) else asked.as_of
-        gap = np.where(asked.last >= 0, asked.as_of - last_ts, 0.0)
-        candidates = Candidates(
-            correction=correction,
-            born=log.born[rows],
-            gone=log.available_until[rows],
-            cold_since=np.where(log.warm[rows], log.born[rows], np.inf),
-            touched=first_touched(pack, rows, log.n_items),
-            run=asked.run,
-            as_of=asked.as_of,
-            cutoff=cutoff[asked.run],
-            cell=cell.astype(np.int64),
-            trend=log.trend.features(cells, rows),
-            target_bounds=asked.target_bounds,
-            target=np.searchsorted(rows, asked.target).astype(np.int64),
-        )
+        given = value_features(pack.value, log.value_mean, log.value_scale)
+        elapsed = np.diff(pack.ts, prepend=pack.ts[:1])
+        gap = np.where(asked.last >= 0, asked.as_of - pack.ts[np.maximum(asked.last, 0)], 0.0)
         return Batch(
             rows=torch.from_numpy(every.astype(np.int64)),
             text=None if self._text is None else torch.from_numpy(self._text[every]),
@@ -175,12 +172,42 @@ class BatchMaker:
             kind=torch.from_numpy(np.minimum(pack.kind, self._n_kinds).astype(np.int64)),
             given=torch.from_numpy(given),
             sign=torch.from_numpy(pack.sign.astype(np.float32)),
-            elapsed_s=torch.from_numpy(np.diff(pack.ts, prepend=pack.ts[:1]).astype(np.float32)),
+            elapsed_s=torch.from_numpy(elapsed.astype(np.float32)),
             start=torch.from_numpy(start),
             last=torch.from_numpy(asked.last),
             gap_s=torch.from_numpy(gap.astype(np.float32)),
             candidate_at=torch.from_numpy(np.searchsorted(every, rows).astype(np.int64)),
-            candidates=candidates,
+            candidates=self._given(pack, asked, candidates, cutoff),
+        )
+
+    def _given(
+        self,
+        pack: Pack,
+        asked: Questions,
+        candidates: tuple[Ints, Floats],
+        cutoff: Times | None,
+    ) -> Candidates:
+        log, (rows, correction) = self._log, candidates
+        cells, cell = np.unique(log.trend.cells(asked.as_of), return_inverse=True)
+        never = np.full(len(asked), np.inf)
+        learned = log.transitions
+        return Candidates(
+            correction=correction,
+            born=log.born[rows],
+            gone=log.available_until[rows],
+            cold_since=np.where(log.warm[rows], log.born[rows], np.inf),
+            touched=first_touched(pack, rows, log.n_items),
+            run=asked.run,
+            as_of=asked.as_of,
+            cutoff=never if cutoff is None else cutoff[asked.run],
+            cell=cell.astype(np.int64),
+            trend=log.trend.features(cells, rows),
+            target_bounds=asked.target_bounds,
+            target=np.searchsorted(rows, asked.target).astype(np.int64),
+            past=None if learned is None else histories(pack, asked, learned, cutoff is None),
+            transitions=log.transitions_apart,
+            slot=None if learned is None else learned.slots[rows],
+            n_items=log.n_items,
         )
 
     def _history(self) -> Any:
@@ -209,6 +236,20 @@ class BatchMaker:
         inside = np.isin(rows, drawn, assume_unique=True)
         correction = np.where(inside, -np.log(chance), -np.inf)
         return rows.astype(np.int64), correction.astype(np.float32)
+
+
+def histories(pack: Pack, asked: Questions, learned: Transitions, whole: bool) -> Pasts:
+    """What transitions see of each question's user.
+
+    Args:
+        pack: the runs.
+        asked: P questions.
+        learned: the transitions.
+        whole: read those learned from everybody, not those learned without the user's fold.
+    """
+    fold = np.full(len(asked), N_FOLDS) if whole else pack.fold[asked.run]
+    moments = (pack.bounds[asked.run], asked.last, asked.as_of, fold)
+    return pasts(learned, (pack.item, pack.ts, pack.sign), moments)
 
 
 def first_touched(pack: Pack, rows: Ints, n_items: int) -> Times:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from recsys.training.batches import Batch, Candidates
+from recsys.transitions import chance_feature, chances
 
 _SLICE_CELLS = 1 << 20
 NEVER = -1e30
@@ -39,6 +40,8 @@ class Scored(NamedTuple):
     """(P, Ht)."""
     cold_offset: Tensor
     """(P,)."""
+    strength: Tensor
+    """() of the transitions."""
 
 
 def candidate_loss(scored: Scored, batch: Batch) -> Tensor:
@@ -70,7 +73,19 @@ def plain_logits(scored: Scored, candidates: Candidates) -> Tensor:
     warm = warm + torch.einsum("pch,ph->pc", trend, scored.warm_trend)
     text = text + torch.einsum("pch,ph->pc", trend, scored.cold_trend) + scored.cold_offset[:, None]
     correction = torch.from_numpy(corrections(candidates)).to(device)
-    return torch.where(cold, text, warm) + correction
+    every = slice(0, len(candidates.run))
+    pairs = torch.from_numpy(transition_features(candidates, every)).to(device)
+    return torch.where(cold, text, warm) + scored.strength * pairs + correction
+
+
+def transition_features(candidates: Candidates, part: slice) -> Any:
+    """(n, C) float32 what transitions say of some questions; zeros where there are none."""
+    shape = (part.stop - part.start, len(candidates.born))
+    out = np.zeros(shape, np.float32)
+    if candidates.past is None or candidates.transitions is None or candidates.n_items == 0:
+        return out
+    chances(candidates.past.part(part).arrays, candidates.transitions, candidates.slot, out)
+    return chance_feature(out, candidates.n_items)
 
 
 def is_cold(candidates: Candidates) -> Any:
@@ -135,11 +150,15 @@ def _slice_loss(given: Any, candidates: Candidates, part: slice, gradients: Any)
     which = np.repeat(np.arange(len(counts)), counts)
     logits = np.full(dots.role.shape, NEVER, np.float32)
     _add_up(dots, weights, trend, logits)
+    pairs = transition_features(candidates, part)
+    if candidates.past is not None:
+        logits += given.strength * pairs
     own = logits[which, right]
     logits += candidates.correction
     logits[which, right] = own  # a right answer is there for certain
     loss, share = _softmax_loss(logits, which, right, counts)
     share /= len(candidates.run)
+    gradients.strength[...] += float((share * pairs).sum())
     heads = (gradients.warm_trend, gradients.cold_trend, gradients.cold_offset)
     _spread(share, dots, trend, tuple(head[part] for head in heads))
     to_query = np.zeros_like(flat)

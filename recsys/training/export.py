@@ -14,6 +14,7 @@ from recsys.interest.learned import LearnedInterest
 from recsys.settings import InterestSettings, Settings
 from recsys.training.network import InterestNetwork
 from recsys.training.surroundings import Surroundings
+from recsys.transitions import Transitions
 
 Floats = npt.NDArray[np.float32]
 
@@ -34,6 +35,8 @@ class Exported:
     """(N,)."""
     projection: AffineProjection
     """Text vectors to bases: the vectors of items that come later."""
+    transitions: Transitions | None
+    """At the strength that was learned; None = not used."""
     clamped: tuple[float, ...]
     """Half-lives that had to be clamped, as they were, seconds."""
 
@@ -65,6 +68,9 @@ def exported(network: InterestNetwork, log: Surroundings, settings: Settings) ->
         vectors=vectors,
         warm=log.warm.copy(),
         projection=projection,
+        transitions=None
+        if log.transitions is None
+        else log.transitions.with_strength(float(network.strength.detach())),
         clamped=tuple(float(x) for x in lives[(lives < SHORTEST_S) | (lives > LONGEST_S)]),
     )
 

@@ -25,6 +25,11 @@ from recsys.training.export import Exported, exported
 from recsys.training.learner import Learner
 from recsys.training.sequences import Pack, pack, packs, questions, user_rows
 from recsys.training.surroundings import Gathering, Surroundings
+from recsys.training.transition_counts import (
+    count_transitions,
+    transition_sums,
+    with_transitions,
+)
 from recsys.training.validation import Validation
 
 Floats = npt.NDArray[np.float32]
@@ -68,7 +73,12 @@ class Material:
         gathering = Gathering(len(catalog), settings)
         gathering.add(events)
         rows = user_rows(events, settings)
-        return cls(rows, gathering.finish(text, catalog), len(events))
+        log = gathering.finish(text, catalog)
+        if settings.model.use_transitions:
+            sums = transition_sums(log, settings)
+            count_transitions(sums, rows, settings)
+            log = with_transitions(log, sums, settings)
+        return cls(rows, log, len(events))
 
     def steps_per_epoch(self, batch_events: int) -> int:
         """About how many packs an epoch has."""
@@ -95,7 +105,7 @@ def fit(
         DataError: if no event is positive, or the loss is not finite.
     """
     history: list[dict[str, Any]] = []
-    best = _pilot(events, catalog, text, settings, _told(history, on_epoch))
+    best = pilot(events, catalog, text, settings, _told(history, on_epoch))
     whole = Material.of(events, catalog, text, settings)
     if best:
         settings = with_training(
@@ -164,14 +174,25 @@ def mean_ndcg(learner: Learner, validation: Validation, batches: list[Pack]) -> 
     return {**whole, "n": n}
 
 
-def _pilot(
+def pilot(
     events: EventArrays,
     catalog: Catalog,
     text: Floats | None,
     settings: Settings,
     told: OnEpoch,
 ) -> dict[str, Any]:
-    """The best number of epochs and share of cutoffs; empty where there is no tail to ask."""
+    """Train on the events before the validation tail, for each share of virtual cutoffs.
+
+    Args:
+        events: all that may be known, the tail included.
+        catalog: N items.
+        text: (N, E) vectors of their texts; None = none says anything.
+        settings: as for ``fit``.
+        told: called with each epoch's figures, ``ndcg`` of the tail among them; may stop a share.
+
+    Returns:
+        The best number of epochs and share of cutoffs; empty where there is no tail to ask.
+    """
     try:
         since = time_at_share(events.ts, 1.0 - settings.ranking.validation_share)
         material = Material.of(before(events, since), catalog, text, settings)

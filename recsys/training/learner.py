@@ -43,6 +43,7 @@ class Learner:
         wrap: Callable[[nn.Module], nn.Module] | None = None,
     ) -> None:
         torch.manual_seed(seed)
+        self._n_steps = n_steps
         self.surroundings = surroundings
         self.settings = settings
         self.network = InterestNetwork(surroundings, settings).to(device)
@@ -64,7 +65,7 @@ class Learner:
         if not torch.isfinite(loss):
             raise DataError(
                 "training",
-                f"diverged: the loss is {float(loss)} after {self.schedule.last_epoch} steps",
+                f"diverged: the loss is {float(loss.detach())} after {self.schedule.last_epoch} steps",
                 "Lower train.learning_rate",
             )
         loss.backward()
@@ -102,8 +103,9 @@ class Learner:
         whole = self.optimiser.state_dict()
         self.optimiser.load_state_dict({**whole, "state": moments})
         self.schedule.last_epoch = int(state["schedule.step"])
-        for group, rate in zip(self.optimiser.param_groups, self.schedule.get_lr(), strict=True):
-            group["lr"] = rate
+        share = _rate_at(self.schedule.last_epoch, self._n_steps)
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["initial_lr"] * share
         torch.set_rng_state(state["torch.rng"].to(torch.uint8))
         words = state["numpy.rng"].numpy().view(np.uint64).tolist()
         generator: Any = self.maker.rng.bit_generator

@@ -2,7 +2,7 @@
 
     x_i   = P e_i + p + warm_i r_i                            an item: its text, and what is its own
     z     = x + kind + value;  y = z + MLP(z);  v = y / sqrt(1 + |y|^2);  a_h = a_max sigmoid(A z)_h
-    S, m  = the additive decayed state of (a, v)              recsys.training.scan, recsys.decay.fold
+    S, m  = the additive decayed state of (a, v)              training.scan, decay.fold
     q, w  = readout(LN(S_h / m_h), c_h, log m_h now and then) queries, and weights of the trends
     s_i   = max_q q.x_i + w.T_i                               w and an offset apart for cold items
 
@@ -30,6 +30,7 @@ from recsys.training.surroundings import Surroundings
 N_VALUE_FEATURES = 2
 _RESIDUAL_SCALE = 0.03
 _FIRST_TREND = 0.2
+_FIRST_STRENGTH = 0.5
 
 
 class Asked(NamedTuple):
@@ -183,6 +184,8 @@ class InterestNetwork(nn.Module):
         lives = [*surroundings.half_lives_s, *surroundings.negative_half_lives_s]
         log_lives = torch.tensor(np.log(lives), dtype=torch.float32)
         self.log_half_life_s = nn.Parameter(log_lives, requires_grad=form.learn_half_lives)
+        used = surroundings.transitions is not None
+        self.strength = nn.Parameter(torch.tensor(_FIRST_STRENGTH * used), requires_grad=used)
         self.id_dropout = settings.train.id_dropout
         self.use_trend = form.use_trend
 
@@ -193,7 +196,7 @@ class InterestNetwork(nn.Module):
             own = own * (torch.rand(len(own), 1, device=own.device) >= self.id_dropout)
         asked = self.ask(batch, base, own)
         at = batch.candidate_at
-        scored = Scored(base[at] + own[at], base[at], *self.weighed(asked))
+        scored = Scored(base[at] + own[at], base[at], *self.weighed(asked), self.strength)
         return candidate_loss(scored, batch), torch.tensor(len(batch.last))
 
     def tower(self, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -26,6 +26,14 @@ class ModelSettings(Section):
     """Whether items with events have a residual of their own."""
     use_trend: bool = True
     """Whether trend is a part of the score."""
+    use_transitions: bool = True
+    """Whether pairs of items (``recsys.transitions``) are a part of the score."""
+    n_transition_items: PositiveInt = 4_000
+    """Most items that transitions know, the most frequent ones; memory grows with the square."""
+    n_transition_events: PositiveInt = 32
+    """Latest events of a user that transitions start from."""
+    transition_ridge: PositiveFloat = 50.0
+    """Weight of the penalty on transitions."""
     learn_half_lives: bool = True
     """False keeps the half-lives where they begin: at quantiles of the log's time gaps."""
     kernel: Literal["exponential", "hyperbolic", "power_law"] = "exponential"

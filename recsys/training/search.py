@@ -1,6 +1,6 @@
 """What a search over settings draws from, and what it finds.
 
-A *space* names settings of the sections ``model`` and ``train`` and gives each a domain. Trial 0 are
+A space names settings of the sections ``model`` and ``train`` and gives each a domain. Trial 0 is
 the settings as they stand, so a search never ends below them; trial n > 0 is drawn from (seed, n)
 alone, so a search that is resumed or extended asks the very same trials.
 """
@@ -24,6 +24,7 @@ SECTIONS = ("model", "train")
 """Sections that may be searched."""
 
 DONE, STOPPED, CUT, FAILED = "done", "stopped", "cut", "failed"
+STATES = (DONE, STOPPED, CUT, FAILED)
 """A trial ended by itself, was behind the others, ran out of the search's time, or cannot train."""
 
 
@@ -83,11 +84,11 @@ class Choice(Section):
         return self.values[int(rng.integers(len(self.values)))]
 
 
-Domain = Annotated[LogUniform | Uniform | Integer | Choice, Field(discriminator="kind")]
+Domain = LogUniform | Uniform | Integer | Choice
 Space = Mapping[str, Domain]
 """``section.field`` -> its domain."""
 
-_SPACE = TypeAdapter(dict[str, Domain])
+_SPACE = TypeAdapter(dict[str, Annotated[Domain, Field(discriminator="kind")]])
 
 
 @dataclass(frozen=True)
@@ -169,9 +170,7 @@ def read_space(text: str, settings: Settings) -> dict[str, Domain]:
 
 def dumped(space: Space) -> dict[str, Any]:
     """A space as JSON."""
-    return {
-        name: domain.model_dump(mode="json") for name, domain in sorted(space.items())
-    }
+    return {name: domain.model_dump(mode="json") for name, domain in sorted(space.items())}
 
 
 def point(space: Space, seed: int, number: int) -> dict[str, Any]:
@@ -218,7 +217,7 @@ def best_of(trials: Sequence[Trial]) -> Trial | None:
     return max(measured, key=lambda trial: (trial.best_ndcg, -trial.number), default=None)
 
 
-def _ends(domain: LogUniform | Uniform | Integer | Choice) -> tuple[Any, ...]:
+def _ends(domain: Domain) -> tuple[Any, ...]:
     return domain.values if isinstance(domain, Choice) else (domain.low, domain.high)
 
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 from recsys.events import UNKNOWN_ITEM, EventArrays
 from recsys.interest.zero_shot import codes_of, is_positive, weigh
 from recsys.settings import Settings
+from recsys.transitions import fold_of
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -35,10 +36,11 @@ USER_ROWS = pa.schema(
     [
         ("user_id", pa.string()),
         ("n_context", pa.int32()),
+        ("fold", pa.int8()),
         *((name, pa.list_(kind)) for name, kind in _LISTS.items()),
     ]
 )
-"""One run a row: its user, how many of its events are context alone, and its events as lists."""
+"""One run a row: user, how many of its events are context alone, fold, and events as lists."""
 
 _BUFFER_PACKS = 8
 
@@ -50,6 +52,8 @@ class Pack(NamedTuple):
     """(U + 1,) offsets of the runs."""
     n_context: Ints
     """(U,) first events of each run that are no targets."""
+    fold: Ints
+    """(U,) ``recsys.transitions.fold_of`` the user."""
     item: npt.NDArray[np.int32]
     """(T,) catalog row; ``UNKNOWN_ITEM`` where there is none."""
     kind: npt.NDArray[np.uint8]
@@ -124,7 +128,12 @@ def user_rows(events: EventArrays, settings: Settings) -> pa.Table:
     place = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     place += np.repeat(first, lengths)
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
-    arrays = [pa.array([events.user_ids[u] for u in user], pa.string()), pa.array(context, "int32")]
+    folds = np.array([fold_of(user_id) for user_id in events.user_ids], np.int8)
+    arrays = [
+        pa.array([events.user_ids[u] for u in user], pa.string()),
+        pa.array(context, pa.int32()),
+        pa.array(folds[user], pa.int8()),
+    ]
     for name, kind in _LISTS.items():
         arrays.append(pa.ListArray.from_arrays(offsets, pa.array(columns[name][place], kind)))
     return pa.Table.from_arrays(arrays, schema=USER_ROWS)
@@ -141,12 +150,13 @@ def first_touches(events: EventArrays, passive: Bools) -> Bools:
 
 def pack(rows: pa.Table) -> Pack:
     """All runs of a table as one pack."""
-    columns = {name: rows[name].combine_chunks() for name in ("n_context", *_LISTS)}
+    columns = {name: rows[name].combine_chunks() for name in ("n_context", "fold", *_LISTS)}
     flat = {name: columns[name].flatten().to_numpy(zero_copy_only=False) for name in _LISTS}
     lengths = np.diff(columns["item"].offsets.to_numpy()).astype(np.int64)
     return Pack(
         bounds=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         n_context=columns["n_context"].to_numpy().astype(np.int64),
+        fold=columns["fold"].to_numpy().astype(np.int64),
         **flat,
     )
 

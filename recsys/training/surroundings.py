@@ -18,6 +18,7 @@ from recsys.events import UNKNOWN_ITEM, EventArrays
 from recsys.interest.zero_shot import is_positive
 from recsys.settings import Settings
 from recsys.training.trend_table import CellCounts, TrendTable, cell_s, count_cells, merge_counts
+from recsys.transitions import Transitions
 
 Floats = npt.NDArray[np.float32]
 Times = npt.NDArray[np.float64]
@@ -59,6 +60,10 @@ class Surroundings:
     """Time of the last event."""
     n_events: int
     n_positives: int
+    transitions: Transitions | None = None
+    """Learned from everybody; None = not used."""
+    transitions_apart: Floats | None = None
+    """(folds + 1, n, n) weights learned without the users of a fold; the last ones from all."""
 
     @property
     def n_items(self) -> int:

@@ -48,7 +48,7 @@ class Validation:
 
     @torch.no_grad()
     def sums(self, network: InterestNetwork, pack: Pack) -> dict[str, float]:
-        """Sums over the questions of some runs: ``ndcg`` and ``hits`` at 10, and their number ``n``."""
+        """Sums over the questions of some runs: ``ndcg`` and ``hits`` at 10, and ``n`` of them."""
         network.eval()
         asked = questions(pack, self._history, self._since)
         n_items = self._log.n_items
@@ -56,12 +56,11 @@ class Validation:
         sums = {"ndcg": 0.0, "hits": 0.0, "n": float(len(asked))}
         for first in range(0, len(asked), size):
             some = asked.pick(np.arange(first, min(first + size, len(asked))))
-            cutoff = np.full(len(pack.bounds) - 1, np.inf)
-            batch = self._maker.batch(pack, some, rows, np.zeros(n_items, np.float32), cutoff)
+            batch = self._maker.batch(pack, some, (rows, np.zeros(n_items, np.float32)))
             base, own = network.tower(batch)
             at = batch.candidate_at
             asked_now = network.weighed(network.ask(batch, base, own))
-            scored = Scored(base[at] + own[at], base[at], *asked_now)
+            scored = Scored(base[at] + own[at], base[at], *asked_now, network.strength)
             logits = plain_logits(scored, batch.candidates).cpu().numpy()
             ranks = _ranks(logits, batch.candidates.target_bounds, batch.candidates.target)
             found = accuracy(ranks, some.target_bounds, np.full(len(some), n_items), K)
@@ -81,6 +80,8 @@ def later(learned_from: Surroundings, whole: Surroundings) -> Surroundings:
         born=np.where(whole.has_text, whole.available_from, whole.born),
         value_mean=learned_from.value_mean,
         value_scale=learned_from.value_scale,
+        transitions=learned_from.transitions,
+        transitions_apart=learned_from.transitions_apart,
     )
 
 

@@ -129,7 +129,7 @@ def test_a_killed_shard_reads_as_before(pool: PoolClient, spec: PoolSpec) -> Non
         os.kill(pid, signal.SIGKILL)
     after = asyncio.run(pool.read(USERS, as_of, {view.partition: view.version for view in before}))
     for old, new in zip(before, after, strict=True):
-        np.testing.assert_allclose(new.u, old.u, atol=1e-5)
+        np.testing.assert_allclose(new.query.vectors, old.query.vectors, atol=1e-5)
         assert (new.n_events, new.version) == (old.n_events, old.version)
 
 

@@ -6,6 +6,7 @@ import torch
 
 from recsys.training.batches import Candidates
 from recsys.training.candidate_loss import Scored, _Sliced, plain_loss
+from recsys.transitions import Pasts
 
 P, C, D, U, G, HT = 7, 23, 5, 3, 4, 2
 
@@ -13,6 +14,7 @@ P, C, D, U, G, HT = 7, 23, 5, 3, 4, 2
 def candidates(rng: np.random.Generator, with_logq: bool) -> Candidates:
     counts = rng.integers(1, 3, P)
     target = np.concatenate([rng.choice(C, n, replace=False) for n in counts])
+    past = rng.random(2 * P).astype(np.float32)
     correction = rng.normal(size=C).astype(np.float32) if with_logq else np.zeros(C, np.float32)
     if with_logq:
         correction[rng.random(C) < 0.3] = -np.inf
@@ -29,14 +31,18 @@ def candidates(rng: np.random.Generator, with_logq: bool) -> Candidates:
         trend=rng.random((G, C, HT)).astype(np.float32),
         target_bounds=np.concatenate([[0], np.cumsum(counts)]),
         target=target,
+        past=Pasts(np.arange(P + 1) * 2, rng.integers(0, 9, 2 * P), past, rng.integers(0, 3, P)),
+        transitions=rng.normal(size=(3, 9, 9)).astype(np.float32),
+        slot=np.where(rng.random(C) < 0.5, rng.integers(0, 9, C), -1),
+        n_items=C,
     )
 
 
 def scored(rng: np.random.Generator, n_queries: int) -> Scored:
-    shapes = ((C, D), (C, D), (P, n_queries, D), (P, HT), (P, HT), (P,))
+    shapes = ((C, D), (C, D), (P, n_queries, D), (P, HT), (P, HT), (P,), ())
     return Scored(
         *(
-            torch.from_numpy(rng.normal(size=shape).astype(np.float32)).requires_grad_()
+            torch.tensor(rng.normal(size=shape), dtype=torch.float32).requires_grad_()
             for shape in shapes
         )
     )

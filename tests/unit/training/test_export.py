@@ -34,8 +34,7 @@ def test_the_serving_fold_gives_the_queries_of_the_network(
     asked = questions(runs, "strict")
     rows = np.arange(material.log.n_items)
     maker = BatchMaker(material.log, some, rng)
-    free, never = np.zeros(len(rows), np.float32), np.full(len(log.user_ids), np.inf)
-    batch = maker.batch(runs, asked, rows, free, never)
+    batch = maker.batch(runs, asked, (rows, np.zeros(len(rows), np.float32)))
     with torch.no_grad():
         expected = learner.network.ask(batch, *learner.network.tower(batch))
     assert list(ready.interest.half_lives_s) == sorted(ready.interest.half_lives_s)

@@ -1,0 +1,182 @@
+"""How neighbours are fitted and used is chosen on a tail of the log, by NDCG@10 of what is new.
+
+Neighbours learn from the events before the tail and are asked about the tail, every query with its
+own history. A score is linear in the weights of the half-lives of its use, so one fit is read once
+per half-life, and the mix is built up greedily: the best half-life alone, then whatever adds most.
+Ways of fitting are tried one after the other, the pair kernel first, then the pull towards zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.evaluation.metrics import accuracy
+from recsys.evaluation.ranks import ranks_of
+from recsys.evaluation.split import Queries, draw_queries
+from recsys.evaluation.touched import Touches
+from recsys.events import EventArrays
+from recsys.neighbours import FOREVER_S, NeighbourOptions, Neighbours
+from recsys.settings import DAY_S, HOUR_S
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+PAIR_KERNELS = (
+    (DAY_S, 1.0),
+    (600.0, 0.1),
+    (HOUR_S, 0.1),
+    (DAY_S, 0.1),
+    (14 * DAY_S, 0.1),
+)
+"""Half-life in seconds and floor of the fits that are compared."""
+L2 = (30.0, 100.0, 300.0, 1_000.0)
+HALF_LIVES_S = (60.0, 600.0, HOUR_S, DAY_S, 7 * DAY_S, 30 * DAY_S, 120 * DAY_S, FOREVER_S)
+ADDED = (0.05, 0.1, 0.2, 0.5, 1.0)
+"""Weights with which a half-life may join the mix."""
+
+MIN_QUERIES = 50
+"""Fewer queries than this choose nothing."""
+MAX_QUERIES = 600
+
+_MAX_ITEMS = 2_000
+_MIN_GAIN = 1.005
+_K = 10
+
+
+@dataclass(frozen=True)
+class _Tail:
+    """A log, which part of it is learned from, and queries of what is new to their users."""
+
+    events: EventArrays
+    importance: npt.NDArray[np.floating[Any]]
+    learned: EventArrays
+    learned_importance: npt.NDArray[np.floating[Any]]
+    queries: Queries
+    seen: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+    n_items: int
+
+
+def choose_neighbours(
+    events: EventArrays,
+    importance: npt.NDArray[np.floating[Any]],
+    learned: Bools,
+    queries: Queries,
+    touches: Touches,
+    base: NeighbourOptions | None = None,
+) -> tuple[NeighbourOptions, dict[str, Any]]:
+    """Choose how neighbours are fitted and used.
+
+    Args:
+        events: T events, the tail included.
+        importance: (T,) signed.
+        learned: (T,) what is learned from while choosing: nothing that a query asks for.
+        queries: of the tail; those of items that the user had touched are left out.
+        touches: of ``events``.
+        base: what stands where nothing can be chosen, and what is not chosen: the sizes.
+
+    Returns:
+        The options, and how they were chosen: ``n_queries``, ``ndcg10`` of each way of fitting.
+        Where items have weight alike the choice is that of the ``_MAX_ITEMS`` most frequent.
+    """
+    base = NeighbourOptions() if base is None else base
+    kept = queries.with_targets(~touches.is_repeat(queries))
+    kept = kept.pick(np.flatnonzero(np.diff(kept.target_bounds)))
+    if len(kept) < MIN_QUERIES:
+        return base, {"n_queries": len(kept), "ndcg10": {}}
+    kept = draw_queries(kept, MAX_QUERIES, np.random.default_rng(0))
+    n_items = int(events.item.max(initial=-1)) + 1
+    past, asked_of = with_only(events, learned), touches.before(kept.user, kept.history_end)
+    tail = _Tail(events, importance, past, importance[learned], kept, asked_of, n_items)
+    small = replace(base, max_items=min(base.max_items, _MAX_ITEMS))
+    found: dict[str, float] = {}
+    best = (-1.0, small)
+    for half_life_s, floor in PAIR_KERNELS:
+        option = replace(small, pair_half_life_s=half_life_s, pair_floor=floor)
+        best = max(best, _tried(tail, option, found), key=lambda pair: pair[0])
+    for l2 in L2:
+        option = replace(best[1], l2=l2)
+        best = max(best, _tried(tail, option, found), key=lambda pair: pair[0])
+    chosen = replace(best[1], max_items=base.max_items)
+    return chosen, {"n_queries": len(kept), "ndcg10": found}
+
+
+def with_only(events: EventArrays, kept: Bools) -> EventArrays:
+    """The events that are kept (T,); users without any keep their place."""
+    rows = np.flatnonzero(kept)
+    user = events.user[rows]
+    bounds = np.searchsorted(user, np.arange(len(events.user_ids) + 1)).astype(np.int64)
+    columns = (events.item[rows], events.kind[rows], events.ts[rows], events.value[rows])
+    return EventArrays(events.user_ids, bounds, user, *columns)
+
+
+def _tried(
+    tail: _Tail, option: NeighbourOptions, found: dict[str, float]
+) -> tuple[float, NeighbourOptions]:
+    """NDCG of one way of fitting with its best mix; written into ``found``."""
+    fitted = Neighbours.fit(tail.learned, tail.learned_importance, tail.n_items, option)
+    columns = np.flatnonzero(fitted.row >= 0)
+    scores = np.stack([_scores(tail, fitted, h, columns) for h in HALF_LIVES_S], axis=1)
+    gain, mix = _best_mix(tail, scores, columns)
+    used = np.flatnonzero(mix)
+    lives = tuple(HALF_LIVES_S[h] for h in used)
+    name = f"pair {option.pair_half_life_s:g} s, floor {option.pair_floor:g}, l2 {option.l2:g}"
+    found[name] = gain
+    return gain, replace(option, half_lives_s=lives, mix=tuple(float(mix[h]) for h in used))
+
+
+def _scores(
+    tail: _Tail, fitted: Neighbours, half_life_s: float, columns: npt.NDArray[np.int64]
+) -> Floats:
+    """(Q, n) scores of the items with neighbours, every weight at one half-life."""
+    alone, asked = fitted.used((half_life_s,), (1.0,)), tail.queries
+    out = np.zeros((len(asked), len(columns)), np.float32)
+    for q in range(len(asked)):
+        run = slice(int(tail.events.bounds[asked.user[q]]), int(asked.history_end[q]))
+        known = tail.events.item[run] >= 0
+        past = (tail.events.item[run][known], tail.events.ts[run][known])
+        worth = tail.importance[run][known]
+        out[q] = alone.part(*past, float(asked.as_of[q]), worth)[columns]
+    return out
+
+
+def _best_mix(
+    tail: _Tail, scores: Floats, columns: npt.NDArray[np.int64]
+) -> tuple[float, Doubles]:
+    """NDCG and weights (K,) of the half-lives whose scores (Q, K, n) are given."""
+    ones = np.eye(len(HALF_LIVES_S))
+    place = np.full(tail.n_items, -1)
+    place[columns] = np.arange(len(columns))
+
+    def ndcg(mix: Doubles) -> float:
+        mixed: Floats = np.einsum("qkn,k->qn", scores, mix.astype(np.float32), optimize=True)
+        return _ndcg(tail, mixed, place)
+
+    best = max(((ndcg(one), one) for one in ones), key=lambda pair: pair[0])
+    for _ in range(len(HALF_LIVES_S)):
+        tries = [best[1] + weight * one for one in ones for weight in ADDED]
+        joined = max(((ndcg(mix), mix) for mix in tries), key=lambda pair: pair[0])
+        if joined[0] < best[0] * _MIN_GAIN or joined[0] == 0.0:
+            break
+        best = joined
+    return best[0], best[1] / best[1].max()
+
+
+def _ndcg(tail: _Tail, mixed: Floats, place: npt.NDArray[np.int64]) -> float:
+    """Mean NDCG@10; an item without neighbours is never found."""
+    asked, (bounds, seen) = tail.queries, tail.seen
+    ranks = np.full(len(asked.target), tail.n_items, np.int64)
+    ranks += np.arange(len(ranks))
+    for q in range(len(asked)):
+        allowed = np.ones(mixed.shape[1], np.bool_)
+        touched = place[seen[bounds[q] : bounds[q + 1]]]
+        allowed[touched[touched >= 0]] = False
+        where = np.arange(asked.target_bounds[q], asked.target_bounds[q + 1])
+        where = where[place[asked.target[where]] >= 0]
+        ranks[where] = ranks_of(mixed[q], allowed, place[asked.target[where]])
+    n_candidates = np.full(len(asked), tail.n_items)
+    return float(accuracy(ranks, asked.target_bounds, n_candidates, _K)["ndcg"].mean())

@@ -1,0 +1,40 @@
+"""Transitions of a log in training: counted run by run, solved once, shared with all workers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pyarrow as pa
+
+from recsys.settings import Settings
+from recsys.training.batches import histories
+from recsys.training.sequences import pack, questions
+from recsys.training.surroundings import Surroundings
+from recsys.transitions import TransitionSums, untrained
+
+_ROWS = 256
+
+
+def transition_sums(log: Surroundings, settings: Settings) -> TransitionSums:
+    """Empty sums over the most frequent items of a log; partitions are counted and merged."""
+    lives, n = log.half_lives_s, len(log.half_lives_s)
+    kept = (lives[n // 4], lives[3 * n // 4])
+    form = settings.model
+    n_recent = min(form.n_transition_events, settings.interest.n_recent)
+    return TransitionSums(untrained(log.counts, kept, n_recent, form.n_transition_items))
+
+
+def count_transitions(sums: TransitionSums, rows: pa.Table, settings: Settings) -> None:
+    """Count the choices in some runs (schema ``USER_ROWS``)."""
+    history = "strict" if settings.train.history == "strict" else "ordered"
+    for first in range(0, len(rows), _ROWS):
+        runs = pack(rows.slice(first, _ROWS))
+        asked = questions(runs, history)
+        past = histories(runs, asked, sums.form, whole=False)
+        sums.add(past, asked.target_bounds, asked.target)
+
+
+def with_transitions(log: Surroundings, sums: TransitionSums, settings: Settings) -> Surroundings:
+    """A log with the transitions that its choices make."""
+    transitions, apart = sums.solved(settings.model.transition_ridge)
+    return replace(log, transitions=transitions, transitions_apart=apart)

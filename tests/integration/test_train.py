@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import ray.train
+
+from pipelines import train
+from pipelines.job import Job
+from pipelines.train import Options
+from pipelines.train_run import Run
+from recsys.bundle import current_bundle_id, load_bundle
+from recsys.datasets import canonical
+from recsys.errors import ConfigError, DataError, NotFoundError, UnavailableError
+from recsys.schema import EVENTS
+from recsys.settings import DAY_S
+from recsys.testing.plain import times
+from tests.integration.past_logs import at_share, new_job, put_events, put_items, small_world
+from tests.integration.train_runs import Killer, small_job, with_settings
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
+
+START = 1.7e9
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    return small_job(tmp_path_factory.mktemp("train") / "job")
+
+
+@pytest.fixture(scope="module")
+def report(job: Job, cluster: None) -> dict[str, Any]:
+    """Of an undisturbed run on one worker."""
+    return train.run(job)
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray Train's local mode: the loop runs here, so a test needs no worker."""
+    monkeypatch.setattr(train, "_scaling", lambda _: ray.train.ScalingConfig(num_workers=0))
+
+
+def test_training_publishes_a_learned_bundle(job: Job, report: dict[str, Any]) -> None:
+    bundle = load_bundle(job.store, "default")
+    assert report["bundle_id"] == bundle.bundle_id == current_bundle_id(job.store, "default")
+    assert bundle.is_learned
+    assert bundle.settings.interest.half_lives_s != job.settings.interest.half_lives_s
+    assert len(bundle.settings.interest.half_lives_s) == 3
+    assert report["ndcg10"] > 0.1
+    assert [figures["phase"] for figures in report["history"]].count("pilot") == 3
+    assert report["history"][-1]["loss"] < report["history"][0]["loss"]
+    assert report["n_starts"] == 1
+
+
+def test_a_finished_run_keeps_its_figures_and_drops_its_rows(
+    job: Job, report: dict[str, Any]
+) -> None:
+    run = Run(job.store, "default", "train")
+    state = run.state()
+    assert state is not None
+    assert state["finished"]["bundle_id"] == report["bundle_id"]
+    assert job.store.paths(f"{run.prefix}/rows") == job.store.paths(f"{run.prefix}/state") == []
+    (events,) = job.store.paths(f"{run.prefix}/tensorboard")
+    written = job.store.read(events)
+    assert b"pilot-0/validation_ndcg10" in written
+    assert b"refit/epoch_loss" in written
+
+
+def test_a_killed_worker_changes_nothing_but_the_time(job: Job, report: dict[str, Any]) -> None:
+    step = int(np.random.default_rng().integers(5, report["total_steps"] - 10))
+    with Killer(Run(job.store, "default", "killed"), [step]) as killer:
+        again = train.run(job, Options(name="killed", publish=False))
+    assert (len(killer.killed), again["n_starts"]) == (1, 2)
+    assert again["ndcg10"] == pytest.approx(report["ndcg10"], abs=1e-4)
+    here, there = (load_bundle(job.store, "default", r["bundle_id"]) for r in (again, report))
+    np.testing.assert_allclose(here.vectors, there.vectors, atol=1e-4)
+
+
+def test_one_of_two_workers_dies_and_both_end_where_one_would(
+    job: Job, report: dict[str, Any]
+) -> None:
+    pair = with_settings(job, "train.min_workers=2", "train.max_workers=2")
+    with Killer(Run(job.store, "default", "pair"), [12], lambda found: found[-1]) as killer:
+        again = train.run(pair, Options(name="pair", publish=False))
+    assert len(killer.killed) == 1
+    assert again["n_starts"] >= 2
+    assert again["history"][-1]["loss"] == pytest.approx(report["history"][-1]["loss"], rel=0.1)
+
+
+def test_a_killed_job_is_resumed_and_only_with_its_own_settings(
+    job: Job, report: dict[str, Any], in_process: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = Options(name="job", publish=False)
+    steps = 0
+
+    def dies(*args: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps == 20:
+            raise RuntimeError("the power went")
+        return learn(*args)
+
+    learn = train_worker_learner().step
+    with monkeypatch.context() as patch:
+        patch.setattr(train_worker_learner(), "step", dies)
+        with pytest.raises(RuntimeError, match="power"):
+            train.run(job, options)
+    with pytest.raises(ConfigError, match=r"train\.seed: 17 -> 18.*--fresh"):
+        train.run(with_settings(job, "train.seed=18"), options)
+    again = train.run(job, options)
+    assert again["resumed"]
+    assert again["total_steps"] == report["total_steps"]
+    assert again["ndcg10"] == pytest.approx(report["ndcg10"], abs=1e-4)
+    assert not train.run(job, replace(options, fresh=True))["resumed"]
+
+
+def train_worker_learner() -> Any:
+    from recsys.training.learner import Learner  # noqa: PLC0415
+
+    return Learner
+
+
+def test_an_error_of_ours_ends_a_run_and_is_named(job: Job) -> None:
+    wild = with_settings(job, "train.learning_rate=1e30", "train.refit=false")
+    with pytest.raises(DataError, match="diverged"):
+        train.run(wild, Options(name="wild", publish=False))
+
+
+def test_nothing_from_until_on_is_known(job: Job, in_process: None) -> None:
+    world = small_world()
+    until = at_share(world.events, 0.5)
+    report = train.run(job, Options(until=until, publish=False, name="past"))
+    bundle = load_bundle(job.store, "default", report["bundle_id"])
+    assert bundle.data_until < until
+    assert report["n_events"] < 0.51 * len(world.events)
+
+
+def events_of(rows: list[tuple[str, str, str, float, float | None]]) -> pa.Table:
+    user, item, kind, ts, value = zip(*rows, strict=True)
+    stamps = times(np.array(ts))
+    return canonical(
+        EVENTS,
+        len(rows),
+        event_id=[f"e{i}" for i in range(len(rows))],
+        user_id=user,
+        item_id=item,
+        kind=kind,
+        ts=stamps,
+        seq=np.arange(len(rows)),
+        ingested_at=stamps,
+        value=value,
+    )
+
+
+ODD_LOGS: dict[str, Callable[[int], tuple[str, str, str, float, float | None]]] = {
+    "one user": lambda i: ("u", f"i{i % 30}", "click", START + i * DAY_S, None),
+    "users with one event": lambda i: (f"u{i}", f"i{i % 30}", "click", START + i, None),
+    "all at one instant": lambda i: (f"u{i % 20}", f"i{i % 30}", "click", START, None),
+    "values that are no numbers": lambda i: (
+        f"u{i % 20}",
+        f"i{i % 30}",
+        "rating",
+        START + 60.0 * i,
+        float("nan") if i % 2 else 5.0,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ODD_LOGS)
+def test_an_odd_log_without_any_text_still_gives_a_sound_bundle(
+    name: str, tmp_path: Path, in_process: None
+) -> None:
+    job = new_job(tmp_path / "job", "train.n_epochs=1", "model.n_half_lives=2")
+    put_events(job, events_of([ODD_LOGS[name](i) for i in range(200)]))
+    report = train.run(job)
+    bundle = load_bundle(job.store, "default")
+    assert bundle.is_learned
+    assert bundle.vectors.shape == (30, 8)
+    assert np.isfinite(bundle.vectors).all()
+    assert report["n_events"] == 200
+
+
+def test_a_log_without_a_positive_event_says_what_counts(tmp_path: Path) -> None:
+    job = new_job(tmp_path / "job")
+    put_events(job, events_of([(f"u{i}", "i", "view", START + i, None) for i in range(20)]))
+    with pytest.raises(DataError, match=r"no positive event among 20.*interest\.positive_kinds"):
+        train.run(job)
+
+
+def test_an_empty_store_says_what_to_run(tmp_path: Path) -> None:
+    job = new_job(tmp_path / "job")
+    with pytest.raises((DataError, NotFoundError), match=r"pipelines\.ingest"):
+        train.run(job)
+    put_items(job, small_world().items)
+    put_events(job, small_world().events)
+    with pytest.raises(DataError, match="before --until"):
+        train.run(job, Options(until=START - 1e9))
+
+
+def test_mlflow_is_asked_for_by_the_name_of_its_extra(job: Job) -> None:
+    pytest.importorskip("ray")
+    with pytest.raises(ConfigError, match=r"halflife\[mlflow\]"):
+        train.run(with_settings(job, "train.mlflow_uri=http://localhost:1"))
+
+
+def test_a_run_that_may_lose_no_worker_says_how_to_go_on(job: Job) -> None:
+    strict = with_settings(job, "train.max_failures=0")
+    with (
+        Killer(Run(job.store, "default", "strict"), [10]),
+        pytest.raises(UnavailableError, match="to resume"),
+    ):
+        train.run(strict, Options(name="strict", publish=False))
