@@ -62,7 +62,8 @@ def stream(
     n_blocks = train.n_epochs * n_tasks
     ds = ray.data.range(n_blocks, override_num_blocks=n_blocks)
     ds.context.target_max_block_size = BLOCK_BYTES
-    return ds.map_batches(task, batch_size=None, num_cpus=0, compute=TaskPoolStrategy(size=2))
+    at_once = TaskPoolStrategy(size=min(2, n_blocks))  # no CPU of their own: workers may take all
+    return ds.map_batches(task, batch_size=None, num_cpus=0, compute=at_once)
 
 
 class EvenSplit(ray.train.DataConfig):  # type: ignore[misc]

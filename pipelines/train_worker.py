@@ -190,7 +190,7 @@ class Training:
         if end.ndcg is not None and end.ndcg > best:
             self._put(self.work.run.save_best, after, learner)
         self._save(after, learner)
-        self._ends.append({"phase": progress.name, **after.history[-1]})
+        self._ends.append({**after.history[-1], "phase": progress.name})
         if due or after.name != progress.name:
             self._report(replace(progress, epoch=progress.epoch + 1, step=0), None)
         return after

@@ -11,11 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
 from recsys.evaluation.metrics import accuracy
-from recsys.evaluation.ranks import ranks_of
 from recsys.evaluation.split import Queries, draw_queries
 from recsys.evaluation.touched import Touches
 from recsys.events import EventArrays
@@ -35,8 +35,8 @@ PAIR_KERNELS = (
 )
 """Half-life in seconds and floor of the fits that are compared."""
 L2 = (30.0, 100.0, 300.0, 1_000.0)
-HALF_LIVES_S = (60.0, 600.0, HOUR_S, DAY_S, 7 * DAY_S, 30 * DAY_S, 120 * DAY_S, FOREVER_S)
-ADDED = (0.05, 0.1, 0.2, 0.5, 1.0)
+HALF_LIVES_S = (15.0, 60.0, 600.0, HOUR_S, DAY_S, 7 * DAY_S, 30 * DAY_S, FOREVER_S)
+ADDED = (0.03, 0.1, 0.3, 1.0)
 """Weights with which a half-life may join the mix."""
 
 MIN_QUERIES = 50
@@ -119,14 +119,45 @@ def _tried(
 ) -> tuple[float, NeighbourOptions]:
     """NDCG of one way of fitting with its best mix; written into ``found``."""
     fitted = Neighbours.fit(tail.learned, tail.learned_importance, tail.n_items, option)
-    columns = np.flatnonzero(fitted.row >= 0)
-    scores = np.stack([_scores(tail, fitted, h, columns) for h in HALF_LIVES_S], axis=1)
-    gain, mix = _best_mix(tail, scores, columns)
+    gain, mix = _best_mix(_Scored.of(tail, fitted))
     used = np.flatnonzero(mix)
     lives = tuple(HALF_LIVES_S[h] for h in used)
     name = f"pair {option.pair_half_life_s:g} s, floor {option.pair_floor:g}, l2 {option.l2:g}"
     found[name] = gain
     return gain, replace(option, half_lives_s=lives, mix=tuple(float(mix[h]) for h in used))
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """What one fit says of the n items with neighbours, half-life by half-life."""
+
+    queries: Queries
+    scores: Floats
+    """(K, Q, n); -inf = no candidate."""
+    target_query: npt.NDArray[np.int64]
+    """(M,)"""
+    target: npt.NDArray[np.int64]
+    """(M,) column of each right answer; -1 = it has no neighbours and is never found."""
+
+    @classmethod
+    def of(cls, tail: _Tail, fitted: Neighbours) -> _Scored:
+        """Score every query with each half-life alone."""
+        columns = np.flatnonzero(fitted.row >= 0)
+        scores = np.stack([_scores(tail, fitted, h, columns) for h in HALF_LIVES_S])
+        bounds, seen = tail.seen
+        place = np.append(fitted.row, -1)[seen]
+        query = np.repeat(np.arange(len(tail.queries)), np.diff(bounds))
+        scores[:, query[place >= 0], place[place >= 0]] = -np.inf
+        target = fitted.row[tail.queries.target].astype(np.int64)
+        return cls(tail.queries, scores, tail.queries.target_query, target)
+
+    def ndcg(self, mixed: Floats) -> float:
+        """Mean NDCG@10 of scores (Q, n)."""
+        ranks = np.int64(mixed.shape[1]) + np.arange(len(self.target))
+        _count_better(ranks, mixed, self.target_query, self.target)
+        n_candidates = np.full(len(self.queries), mixed.shape[1] + len(self.target))
+        found = accuracy(ranks, self.queries.target_bounds, n_candidates, _K)
+        return float(found["ndcg"].mean())
 
 
 def _scores(
@@ -144,39 +175,40 @@ def _scores(
     return out
 
 
-def _best_mix(
-    tail: _Tail, scores: Floats, columns: npt.NDArray[np.int64]
-) -> tuple[float, Doubles]:
-    """NDCG and weights (K,) of the half-lives whose scores (Q, K, n) are given."""
-    ones = np.eye(len(HALF_LIVES_S))
-    place = np.full(tail.n_items, -1)
-    place[columns] = np.arange(len(columns))
-
-    def ndcg(mix: Doubles) -> float:
-        mixed: Floats = np.einsum("qkn,k->qn", scores, mix.astype(np.float32), optimize=True)
-        return _ndcg(tail, mixed, place)
-
-    best = max(((ndcg(one), one) for one in ones), key=lambda pair: pair[0])
+def _best_mix(scored: _Scored) -> tuple[float, Doubles]:
+    """NDCG and weights (K,), the largest 1, of the half-lives."""
+    scores, ones = scored.scores, np.eye(len(HALF_LIVES_S))
+    gains = [scored.ndcg(alone) for alone in scores]
+    first = int(np.argmax(gains))
+    gain, mix, mixed = gains[first], ones[first], scores[first]
     for _ in range(len(HALF_LIVES_S)):
-        tries = [best[1] + weight * one for one in ones for weight in ADDED]
-        joined = max(((ndcg(mix), mix) for mix in tries), key=lambda pair: pair[0])
-        if joined[0] < best[0] * _MIN_GAIN or joined[0] == 0.0:
+        tries = [
+            (scored.ndcg(mixed + np.float32(weight) * scores[h]), h, weight)
+            for h in range(len(ones))
+            for weight in ADDED
+        ]
+        found, h, weight = max(tries, key=lambda tried: tried[0])
+        if found <= gain * _MIN_GAIN:
             break
-        best = joined
-    return best[0], best[1] / best[1].max()
+        gain, mix, mixed = found, mix + weight * ones[h], mixed + np.float32(weight) * scores[h]
+    return gain, mix / mix.max()
 
 
-def _ndcg(tail: _Tail, mixed: Floats, place: npt.NDArray[np.int64]) -> float:
-    """Mean NDCG@10; an item without neighbours is never found."""
-    asked, (bounds, seen) = tail.queries, tail.seen
-    ranks = np.full(len(asked.target), tail.n_items, np.int64)
-    ranks += np.arange(len(ranks))
-    for q in range(len(asked)):
-        allowed = np.ones(mixed.shape[1], np.bool_)
-        touched = place[seen[bounds[q] : bounds[q + 1]]]
-        allowed[touched[touched >= 0]] = False
-        where = np.arange(asked.target_bounds[q], asked.target_bounds[q + 1])
-        where = where[place[asked.target[where]] >= 0]
-        ranks[where] = ranks_of(mixed[q], allowed, place[asked.target[where]])
-    n_candidates = np.full(len(asked), tail.n_items)
-    return float(accuracy(ranks, asked.target_bounds, n_candidates, _K)["ndcg"].mean())
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _count_better(
+    ranks: npt.NDArray[np.int64],
+    scores: Floats,
+    query: npt.NDArray[np.int64],
+    target: npt.NDArray[np.int64],
+) -> None:
+    """Ranks (M,) of the targets that have a column, as ``recsys.evaluation.ranks`` counts them."""
+    for m in range(len(target)):
+        t = target[m]
+        if t >= 0:
+            row = scores[query[m]]
+            value, count = row[t], 0
+            for i in range(t):
+                count += row[i] >= value
+            for i in range(t + 1, len(row)):
+                count += row[i] > value
+            ranks[m] = count

@@ -26,6 +26,7 @@ HOUR_S = 3_600.0
 GAP_SCALE = 0.1
 VALUE_LIMIT = 4.0
 _NORM_EPS = 1e-5
+_GELU_SCALE = 0.7978845608  # sqrt(2 / pi)
 
 
 def value_features(value: npt.NDArray[Any], mean: float, scale: float) -> Floats:
@@ -121,7 +122,8 @@ class LearnedInterest:
         mass = np.concatenate([banks.mass, banks.negative_mass], axis=1)
         sums = np.concatenate([banks.sums, banks.negative_sums], axis=1)
         now = mass * half_lives_passed(gap_s, self._half_lives_s)
-        mean = _norm(sums / (mass + np.float32(MASS_EPS))[..., None], tensors, "readout.norm_mean")
+        taste = np.asarray(sums / (mass + np.float32(MASS_EPS))[..., None], np.float32)
+        mean = _norm(taste, tensors, "readout.norm_mean")
         mean *= (mass > 0.0)[..., None]
         gap = (np.log1p(gap_s / HOUR_S) * GAP_SCALE).astype(np.float32)[:, None]
         sure = now / (now + np.float32(self._interest.confidence_mass))
@@ -157,7 +159,8 @@ class LearnedInterest:
         value = y / np.sqrt(1.0 + np.square(y).sum(axis=1, keepdims=True))
         logit = _linear(plain, tensors, "event.importance")
         a_max = np.float32(self._interest.max_importance)
-        return value, a_max / (1.0 + np.exp(-np.clip(logit, -30.0, 30.0)))
+        importance = a_max / (1.0 + np.exp(-np.clip(logit, -30.0, 30.0)))
+        return value.astype(np.float32), importance.astype(np.float32)
 
     def _check(self) -> None:
         missing = [name for name in _NAMES if name not in self._tensors]
@@ -200,9 +203,8 @@ def _norm(x: Floats, tensors: Mapping[str, Floats], name: str) -> Floats:
 
 def _gelu(x: Floats) -> Floats:
     """Gaussian error linear unit by its tangent form (Hendrycks and Gimpel 2016)."""
-    inner = np.float32(np.sqrt(2.0 / np.pi)) * (x + np.float32(0.044715) * x * x * x)
-    out: Floats = np.float32(0.5) * x * (1.0 + np.tanh(inner))
-    return out
+    inner = np.float32(_GELU_SCALE) * (x + np.float32(0.044715) * x * x * x)
+    return np.asarray(np.float32(0.5) * x * (np.float32(1.0) + np.tanh(inner)), np.float32)
 
 
 def _softmax(x: Floats) -> Floats:

@@ -101,12 +101,12 @@ def neighbours_of(files: Mapping[str, bytes]) -> NeighbourPart | None:
     """
     if NEIGHBOURS not in files:
         return None
-    from recsys.neighbours import Neighbours  # noqa: PLC0415
+    from recsys.neighbours import Neighbours  # noqa: PLC0415 - scipy, only when needed
     from recsys.transitions import Transitions  # noqa: PLC0415
 
     try:
         tensors = load(files[NEIGHBOURS])
-        kind = Transitions if "weights" in tensors else Neighbours
+        kind = Transitions if "numbers" in tensors else Neighbours
         return kind.from_tensors(tensors)
     except (SafetensorError, KeyError, ValueError) as error:
         raise DataError("neighbours", f"cannot be read ({error!r})", "Publish again") from error

@@ -58,6 +58,8 @@ class Batch(NamedTuple):
     """(P,) seconds since it."""
     candidate_at: Tensor
     """(C,) place in ``rows``."""
+    target_at: Tensor
+    """(M,) place of each right answer in ``rows``."""
     candidates: Candidates
     """What else the loss needs to know, as NumPy arrays."""
 
@@ -177,6 +179,7 @@ class BatchMaker:
             last=torch.from_numpy(asked.last),
             gap_s=torch.from_numpy(gap.astype(np.float32)),
             candidate_at=torch.from_numpy(np.searchsorted(every, rows).astype(np.int64)),
+            target_at=torch.from_numpy(np.searchsorted(every, asked.target).astype(np.int64)),
             candidates=self._given(pack, asked, candidates, cutoff),
         )
 

@@ -108,8 +108,9 @@ def corrections(candidates: Candidates) -> Any:
 class _Sliced(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, candidates: Candidates, *scored: Tensor) -> Tensor:
-        given = Scored(*(np.ascontiguousarray(x.detach().numpy()) for x in scored))
-        gradients = Scored(*(np.zeros(x.shape, np.float32) for x in given))
+        arrays: Any = [np.ascontiguousarray(x.detach().numpy()) for x in scored]
+        zeros: Any = [np.zeros(x.shape, np.float32) for x in arrays]
+        given, gradients = Scored(*arrays), Scored(*zeros)
         n_questions, n_candidates = len(candidates.run), len(candidates.born)
         size = max(1, _SLICE_CELLS // n_candidates)
         loss = 0.0
@@ -120,7 +121,7 @@ class _Sliced(torch.autograd.Function):
         return torch.tensor(loss / n_questions)
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, upstream: Tensor) -> Any:
         return None, *(torch.from_numpy(g) * upstream for g in ctx.gradients)
 
 

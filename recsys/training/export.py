@@ -81,6 +81,8 @@ def _items(network: InterestNetwork, log: Surroundings) -> tuple[Floats, AffineP
     with torch.no_grad():
         rows = torch.arange(log.n_items)
         text = None if log.text is None else torch.from_numpy(log.text)
+        if network.language is not None:
+            text = network.language.table().cpu()
         own = tower.own(rows) * torch.from_numpy(log.warm)[:, None]
         vectors = (tower.base(text, rows) + own).numpy().astype(np.float32)
     if tower.project is None:

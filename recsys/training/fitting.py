@@ -25,6 +25,7 @@ from recsys.training.export import Exported, exported
 from recsys.training.learner import Learner
 from recsys.training.sequences import Pack, pack, packs, questions, user_rows
 from recsys.training.surroundings import Gathering, Surroundings
+from recsys.training.text_tower import TextTower
 from recsys.training.transition_counts import (
     count_transitions,
     transition_sums,
@@ -35,6 +36,8 @@ from recsys.training.validation import Validation
 Floats = npt.NDArray[np.float32]
 OnEpoch = Callable[[dict[str, Any]], bool]
 """Called after each epoch with its figures; True stops the phase."""
+
+MakeLanguage = Callable[[], TextTower]
 
 MIN_QUESTIONS = 50
 """Fewer questions than this in the tail choose nothing."""
@@ -91,6 +94,7 @@ def fit(
     text: Floats | None,
     settings: Settings,
     on_epoch: OnEpoch | None = None,
+    language: MakeLanguage | None = None,
 ) -> Fitted:
     """Train a model.
 
@@ -100,21 +104,23 @@ def fit(
         text: (N, E) vectors of their texts; None = none says anything.
         settings: sections model, train, interest, trend, encoder, ``ranking.validation_share``.
         on_epoch: told each epoch's figures; may stop the phase.
+        language: makes the untrained language model, for the stages ``lora`` and ``full``.
 
     Raises:
         DataError: if no event is positive, or the loss is not finite.
     """
     history: list[dict[str, Any]] = []
-    best = pilot(events, catalog, text, settings, _told(history, on_epoch))
+    best = pilot(events, catalog, text, settings, _told(history, on_epoch), language)
     whole = Material.of(events, catalog, text, settings)
     if best:
         settings = with_training(
             settings, n_epochs=best["n_epochs"], stale_shares=(best["stale_share"],)
         )
-    learner = _learner(whole, settings)
+    learner = _learner(whole, settings, language)
     for figures in epochs(learner, whole, settings):
         if _told(history, on_epoch)({"phase": "fit", **figures}):
             break
+    learner.refresh()
     return Fitted(exported(learner.network, whole.log, settings), learner, history, best)
 
 
@@ -168,6 +174,7 @@ def validation_packs(rows: pa.Table, since: float, settings: Settings) -> list[P
 
 def mean_ndcg(learner: Learner, validation: Validation, batches: list[Pack]) -> dict[str, float]:
     """``ndcg`` and ``hits`` at 10 over all questions of some runs, and their number ``n``."""
+    learner.refresh()
     sums = [validation.sums(learner.network, batch) for batch in batches]
     n = sum(part["n"] for part in sums)
     whole = {name: sum(part[name] for part in sums) / max(n, 1.0) for name in ("ndcg", "hits")}
@@ -180,6 +187,7 @@ def pilot(
     text: Floats | None,
     settings: Settings,
     told: OnEpoch,
+    language: MakeLanguage | None = None,
 ) -> dict[str, Any]:
     """Train on the events before the validation tail, for each share of virtual cutoffs.
 
@@ -189,6 +197,7 @@ def pilot(
         text: (N, E) vectors of their texts; None = none says anything.
         settings: as for ``fit``.
         told: called with each epoch's figures, ``ndcg`` of the tail among them; may stop a share.
+        language: as for ``fit``.
 
     Returns:
         The best number of epochs and share of cutoffs; empty where there is no tail to ask.
@@ -204,7 +213,7 @@ def pilot(
     best: dict[str, Any] = {}
     for share in settings.train.stale_shares:
         some = with_training(settings, stale_shares=(share,))
-        learner, since_best, mine = _learner(material, some), 0, -1.0
+        learner, since_best, mine = _learner(material, some, language), 0, -1.0
         for figures in epochs(learner, material, some):
             found = mean_ndcg(learner, validation, batches)
             if found["n"] < MIN_QUESTIONS:
@@ -219,10 +228,13 @@ def pilot(
     return best
 
 
-def _learner(material: Material, settings: Settings) -> Learner:
-    train = settings.train
+def _learner(material: Material, settings: Settings, language: MakeLanguage | None) -> Learner:
+    train, log = settings.train, material.log
     n_steps = train.n_epochs * material.steps_per_epoch(train.batch_events)
-    return Learner(material.log, settings, n_steps, train.seed)
+    model = None if language is None or train.stage == "frozen" else language()
+    if model is not None and log.text is not None:
+        model.start_from(log.text)
+    return Learner(log, settings, n_steps, train.seed, language=model)
 
 
 def _told(history: list[dict[str, Any]], on_epoch: OnEpoch | None) -> OnEpoch:

@@ -16,8 +16,10 @@ from recsys.training.batches import BatchMaker
 from recsys.training.network import InterestNetwork
 from recsys.training.sequences import Pack
 from recsys.training.surroundings import Surroundings
+from recsys.training.text_tower import TextTower
 
 _WARM_UP = 0.1
+_LANGUAGE = "language."
 _CLIP = 1.0
 
 
@@ -31,9 +33,10 @@ class Learner:
         seed: of the first weights and of all draws.
         device: of the network.
         wrap: makes the network parallel, for example ``DistributedDataParallel``.
+        language: the language model, for the stages ``lora`` and ``full``.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - all that a step depends on
         self,
         surroundings: Surroundings,
         settings: Settings,
@@ -41,12 +44,13 @@ class Learner:
         seed: int,
         device: str = "cpu",
         wrap: Callable[[nn.Module], nn.Module] | None = None,
+        language: TextTower | None = None,
     ) -> None:
         torch.manual_seed(seed)
         self._n_steps = n_steps
         self.surroundings = surroundings
         self.settings = settings
-        self.network = InterestNetwork(surroundings, settings).to(device)
+        self.network = InterestNetwork(surroundings, settings, language).to(device)
         self.parallel: nn.Module = self.network if wrap is None else wrap(self.network)
         self.maker = BatchMaker(surroundings, settings, np.random.default_rng(seed))
         self.optimiser = torch.optim.AdamW(_groups(self.network, settings))
@@ -65,18 +69,32 @@ class Learner:
         if not torch.isfinite(loss):
             raise DataError(
                 "training",
-                f"diverged: the loss is {float(loss.detach())} after {self.schedule.last_epoch} steps",
+                f"diverged: loss {float(loss.detach())} after {self.schedule.last_epoch} steps",
                 "Lower train.learning_rate",
             )
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
         self.optimiser.step()
         self.schedule.step()
+        if self.schedule.last_epoch % self.settings.train.refresh_every == 0:
+            self.refresh()
         return {"loss": float(loss.detach()), "n_questions": float(n_questions)}
+
+    def refresh(self) -> None:
+        """Encode all item texts anew where the language model is trained; call before validation.
+
+        Where several workers train, all must call it.
+        """
+        if self.network.language is not None:
+            self.network.language.refresh()
 
     def state(self) -> dict[str, Tensor]:
         """Everything that a later ``restore`` needs, as named tensors."""
-        out = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        own = self.network.state_dict().items()
+        out = {f"network.{name}": value for name, value in own if not name.startswith(_LANGUAGE)}
+        if self.network.language is not None:  # of the language model only what training changes
+            trained = self.network.language.trained()
+            out |= {f"{_LANGUAGE}{name}": value for name, value in trained.items()}
         for i, moments in self.optimiser.state_dict()["state"].items():
             for name, value in moments.items():
                 out[f"optimiser.{i}.{name}"] = torch.as_tensor(value)
@@ -90,10 +108,15 @@ class Learner:
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Go on from what ``state`` gave."""
-        part = {
-            name.partition(".")[2]: v for name, v in state.items() if name.startswith("network.")
-        }
-        self.network.load_state_dict(part)
+        part, language = (
+            {name.removeprefix(prefix): v for name, v in state.items() if name.startswith(prefix)}
+            for prefix in ("network.", _LANGUAGE)
+        )
+        missing, unexpected = self.network.load_state_dict(part, strict=False)
+        if unexpected or any(not name.startswith(_LANGUAGE) for name in missing):
+            raise DataError("checkpoint", "belongs to a network of another form", "Use --fresh")
+        if self.network.language is not None:
+            self.network.language.restore(language)
         moments: dict[int, dict[str, Tensor]] = {}
         for name, value in state.items():
             kind, _, rest = name.partition(".")
@@ -119,7 +142,9 @@ _WORD = (1 << 64) - 1
 def _groups(network: InterestNetwork, settings: Settings) -> list[dict[str, Any]]:
     """Parameters by how they are trained; half-lives move in factors, so their steps are larger."""
     lives = network.log_half_life_s
-    rest = [p for p in network.parameters() if p.requires_grad and p is not lives]
+    texts = [] if network.language is None else list(network.language.parameters())
+    apart = {id(p) for p in (lives, *texts)}
+    rest = [p for p in network.parameters() if p.requires_grad and id(p) not in apart]
     rate = settings.train.learning_rate
     matrices, vectors = [p for p in rest if p.ndim > 1], [p for p in rest if p.ndim <= 1]
     groups: list[dict[str, Any]] = [
@@ -129,6 +154,9 @@ def _groups(network: InterestNetwork, settings: Settings) -> list[dict[str, Any]
     if lives.requires_grad:
         factor = settings.train.half_life_rate
         groups.append({"params": [lives], "lr": factor * rate, "weight_decay": 0.0})
+    trained = [p for p in texts if p.requires_grad]
+    if trained:
+        groups.append({"params": trained, "lr": settings.train.text_learning_rate})
     return groups
 
 

@@ -26,6 +26,7 @@ from recsys.training.batches import Batch
 from recsys.training.candidate_loss import Scored, candidate_loss
 from recsys.training.scan import decayed_scan
 from recsys.training.surroundings import Surroundings
+from recsys.training.text_tower import TextTower
 
 N_VALUE_FEATURES = 2
 _RESIDUAL_SCALE = 0.03
@@ -171,10 +172,14 @@ class InterestNetwork(nn.Module):
     Args:
         surroundings: of the log.
         settings: sections model, train, data, interest, trend, and ``encoder.n_dims``.
+        language: the language model where it is trained too; None = text vectors stay as they are.
     """
 
-    def __init__(self, surroundings: Surroundings, settings: Settings) -> None:
+    def __init__(
+        self, surroundings: Surroundings, settings: Settings, language: TextTower | None = None
+    ) -> None:
         super().__init__()
+        self.language = language
         form, n_dims = settings.model, settings.encoder.n_dims
         text = surroundings.text if form.use_text else None
         n_text = 0 if text is None else text.shape[1]
@@ -201,7 +206,19 @@ class InterestNetwork(nn.Module):
 
     def tower(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """(R, D) bases and (R, D) residuals of the rows of a batch."""
-        return self.item.base(batch.text, batch.rows), self.item.own(batch.rows)
+        return self.item.base(self._text(batch), batch.rows), self.item.own(batch.rows)
+
+    def _text(self, batch: Batch) -> Tensor | None:
+        """(R, E) text vectors, those of some rows with gradients where the encoder is trained."""
+        if self.language is None or batch.text is None:
+            return batch.text
+        kept = self.language.cached(batch.rows)
+        if not self.training:
+            return kept
+        touched = [batch.event_at[batch.event_at < len(batch.rows)], batch.target_at]
+        chosen = self.language.chosen(batch.rows[torch.cat(touched)], torch.default_generator)
+        place = torch.searchsorted(batch.rows, chosen.to(batch.rows.device))
+        return kept.index_copy(0, place, self.language(chosen))
 
     def ask(self, batch: Batch, base: Tensor, own: Tensor) -> Asked:
         """The queries of a batch."""

@@ -104,7 +104,7 @@ class _Scan(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, sums_gradient: Tensor, mass_gradient: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, sums_gradient: Tensor, mass_gradient: Tensor) -> Any:
         a, v, k, sums, mass = (_array(x) for x in ctx.saved_tensors)
         out = [np.zeros(x.shape, np.float32) for x in (a, v, k)]
         _backward((a, v, k), (sums, mass), (_array(sums_gradient), _array(mass_gradient)), *out)

@@ -45,6 +45,10 @@ USER_ROWS = pa.schema(
 _BUFFER_PACKS = 8
 
 
+History = Literal["strict", "ordered"]
+"""What is known at a question: events of earlier times, or earlier events by ``seq``."""
+
+
 class Pack(NamedTuple):
     """U runs with T events, one run after another."""
 
@@ -184,9 +188,7 @@ def packs(
         yield from map(pack, _cut(pa.concat_tables(held), n_events, rng))
 
 
-def questions(
-    batch: Pack, history: Literal["strict", "ordered"], since: float = -np.inf
-) -> Questions:
+def questions(batch: Pack, history: History, since: float = -np.inf) -> Questions:
     """The moments of a pack at which something is to be predicted.
 
     Args:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from recsys.settings import Settings
 from recsys.training.batches import histories
-from recsys.training.sequences import pack, questions
+from recsys.training.sequences import History, pack, questions
 from recsys.training.surroundings import Surroundings
 from recsys.transitions import TransitionSums, untrained
 
@@ -26,7 +26,7 @@ def transition_sums(log: Surroundings, settings: Settings) -> TransitionSums:
 
 def count_transitions(sums: TransitionSums, rows: pa.Table, settings: Settings) -> None:
     """Count the choices in some runs (schema ``USER_ROWS``)."""
-    history = "strict" if settings.train.history == "strict" else "ordered"
+    history: History = "strict" if settings.train.history == "strict" else "ordered"
     for first in range(0, len(rows), _ROWS):
         runs = pack(rows.slice(first, _ROWS))
         asked = questions(runs, history)

@@ -30,8 +30,8 @@ class CellCounts(NamedTuple):
     """(n,) catalog rows."""
     cell: Ints
     """(n,) cells since the epoch."""
-    count: Floats
-    """(n,) events."""
+    n_events: Floats
+    """(n,)"""
 
 
 def cell_s(half_lives_s: Sequence[float]) -> float:
@@ -81,7 +81,7 @@ class TrendTable:
         self._bounds = np.searchsorted(counts.item, np.arange(n_items + 1)).astype(np.int64)
         self._mass = np.zeros((len(counts.item), len(self.half_lives_s)), np.float32)
         decay = np.exp2(-self.width_s / self.half_lives_s)
-        _accumulate(self._bounds, self._cell, counts.count, np.log(decay), self._mass)
+        _accumulate(self._bounds, self._cell, counts.n_events, np.log(decay), self._mass)
 
     def cells(self, as_of: npt.NDArray[np.float64]) -> Ints:
         """(P,) the cell of each moment."""

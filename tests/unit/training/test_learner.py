@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from recsys.errors import DataError
+from recsys.training.export import exported
 from recsys.training.fitting import Material, fit
 from recsys.training.learner import Learner
 from recsys.training.sequences import pack
 from tests.unit.training.logs import catalog, events, settings, text_vectors
+from tests.unit.training.towers import TEXTS, save_models, tower_on
 
 
 def learner(rng: np.random.Generator, *more: str) -> tuple[Learner, Material]:
@@ -82,3 +86,32 @@ def test_users_of_one_event_and_one_instant_are_trained_on(rng: np.random.Genera
     log.kind[:] = "click"
     found = fit(log, catalog(), text_vectors(rng), settings("train.n_epochs=1"))
     assert np.isfinite(found.exported.vectors).all()
+
+
+def test_the_language_model_learns_from_behaviour(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    some = settings("train.stage=full", "train.text_learning_rate=0.003", "train.n_text_rows=64")
+    model = tower_on(save_models(tmp_path)["encoder"], stage="full")
+    log = events(rng, n_items=len(TEXTS))
+    text = model.table().numpy()
+    made = Material.of(log, catalog(len(TEXTS)), text, some)
+    mine = Learner(made.log, some, 40, seed=3, language=model)
+    before = {name: weight.clone() for name, weight in model.trained().items()}
+    runs = pack(made.rows)
+    losses = [mine.step(runs)["loss"] for _ in range(25)]
+    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+    changed = [name for name, weight in model.trained().items() if not weight.equal(before[name])]
+    assert len(changed) > len(before) / 2
+    mine.refresh()
+    ready = exported(mine.network, made.log, some)
+    assert not np.allclose(model.table().numpy(), text, atol=1e-3)
+    base = ready.projection.weight @ model.table().numpy()[1] + ready.projection.offset
+    assert ready.vectors.shape == (len(TEXTS), 8) and np.isfinite(base).all()
+    state = {name: value.clone() for name, value in mine.state().items()}
+    other = Learner(
+        made.log, some, 40, seed=4, language=tower_on(tmp_path / "encoder", stage="full")
+    )
+    other.restore(state)
+    np.testing.assert_allclose(
+        twin.table().numpy(), model.table().numpy(), atol=1e-5
+    )
