@@ -1,8 +1,9 @@
 """The whole of Halflife on real data, from a log to slates that change while you look.
 
 ``python -m cluster.demo --dataset movielens-100k`` is what ``make demo`` runs: fetch, ingest,
-embed, evaluate, bootstrap, serve, and then the story of a taste that comes and fades. Progress goes
-to stderr; the last line of stdout is one JSON object.
+train as of the split, evaluate, train on everything, bootstrap, serve, and then the story of a
+taste that comes and fades. With ``--zero-shot`` nothing is trained. Progress goes to stderr; the
+last line of stdout is one JSON object.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import httpx
 import typer
 
 from cluster import local, story
+from cluster.demo_training import BUDGET_S, train_all, train_until
 from pipelines import bootstrap, datasets, embed, evaluate, ingest, job
 from pipelines.past import read_events
 from recsys.archive import Archive
@@ -47,6 +49,10 @@ def demo(
     leave: Annotated[
         bool, typer.Option("--exit/--stay", help="Stop the service at the end.")
     ] = False,
+    zero_shot: Annotated[
+        bool, typer.Option("--zero-shot/--train", help="Serve without any training.")
+    ] = False,
+    budget: Annotated[float, typer.Option(help="Seconds of training, in all.", min=1.0)] = BUDGET_S,
 ) -> None:
     """Run every stage, tell the story, and leave the service up (unless told to exit)."""
     if dataset not in EVENT:
@@ -55,7 +61,7 @@ def demo(
     work = job.open_job(store)
     local.down(work)
     with job.ray_session():
-        quality = _offline(work, dataset, stages)
+        quality = _offline(work, dataset, stages, None if zero_shot else budget)
     work = _replaying(work)
     with _stage(stages, "serve", "Serve: the pool and the application"):
         service = local.up(work, port)
@@ -70,25 +76,37 @@ def demo(
     job.finish({"dataset": dataset, "stages": stages, **quality, **asdict(told)})
 
 
-def _offline(work: job.Job, dataset: str, stages: dict[str, float]) -> dict[str, Any]:
-    """From the log to profiles, and an honest score on the way."""
+def _offline(
+    work: job.Job, dataset: str, stages: dict[str, float], budget_s: float | None
+) -> dict[str, Any]:
+    """From the log to profiles, and an honest score on the way; without a budget zero-shot."""
     with _stage(stages, "fetch", "Fetch the log"):
         files = datasets.fetch(dataset)
     with _stage(stages, "ingest", "Ingest: validate, deduplicate, partition by user"):
         taken = ingest.run(
             work, events=[str(files.events)], items=[str(files.items)], users=[str(files.users)]
         )
-    with _stage(stages, "embed_until_split", "Embed: read the items, as known at the split"):
-        embed.run(work, until=evaluate.split_time(work, SPLIT))
+    until = evaluate.split_time(work, SPLIT)
+    if budget_s is None:
+        with _stage(stages, "embed_until_split", "Embed: read the items, as known at the split"):
+            embed.run(work, until=until)
+    else:
+        with _stage(stages, "train_until_split", "Train: interest and half-lives, to the split"):
+            course = train_until(work, until, budget_s)
     with _stage(stages, "evaluate", "Evaluate: every later event is a question"):
         report = evaluate.run(work, split=SPLIT)
-    with _stage(stages, "embed", "Embed: the bundle that is served"):
-        embed.run(work)
+    trained = {}
+    if budget_s is None:
+        with _stage(stages, "embed", "Embed: the bundle that is served"):
+            embed.run(work)
+    else:
+        with _stage(stages, "train", "Train: the bundle that is served, on everything"):
+            trained = train_all(work, course, taken["n_events_total"])
     with _stage(stages, "bootstrap", "Bootstrap: fold the log into profiles"):
         bootstrap.run(work)
     job.console.print(f"report: {work.store.uri}/{report['files']['html']}", soft_wrap=True)
-    keys = ("ndcg10", "popular_best", "popular_best_ndcg10")
-    return {"n_events": taken["n_events_total"], **{key: report[key] for key in keys}}
+    keys = ("model", "ndcg10", "popular_best", "popular_best_ndcg10")
+    return {"n_events": taken["n_events_total"], **{key: report[key] for key in keys}, **trained}
 
 
 @contextmanager
@@ -112,7 +130,7 @@ def _tell(work: job.Job, url: str, event: dict[str, Any]) -> story.Story:
     with httpx.Client(base_url=url, timeout=30.0) as client:
         service = story.Service(client)
         return story.tell(
-            service, bundle.catalog, bundle.vectors, _somebody(work), event, job.console
+            service, bundle.catalog, bundle.items.directions, _somebody(work), event, job.console
         )
 
 

@@ -47,6 +47,7 @@ from pipelines.train_display import check_mlflow, showing, sinks
 from pipelines.train_files import Chunk
 from pipelines.train_loop import train_loop
 from pipelines.train_phases import Progress, Sizes
+from pipelines.train_picture import subject_of, write_picture
 from pipelines.train_publish import Options, Plan, draft_of, with_figures
 from pipelines.train_result import result_of
 from pipelines.train_rows import Basis, Gathered, gather, survey, with_transitions_of
@@ -105,6 +106,8 @@ def run(job: Job, options: Options | None = None) -> dict[str, Any]:
         with timed(stages, "train"):
             progress, n_starts = _train(job, work, gathered)
         result = result_of(run_.result(), job.settings)
+        first, shared = gathered.chunks["whole"][0], ray.get(work.shared)
+        subject = subject_of(run_, first, shared, result, job.settings)
     with timed(stages, "publish"):
         draft = draft_of(job, plan, options, result, encoder)
         draft = with_figures(draft, job.settings.train, progress, work.sizes)
@@ -114,6 +117,7 @@ def run(job: Job, options: Options | None = None) -> dict[str, Any]:
         "run": options.name,
         "resumed": plan.resumed,
         "n_starts": n_starts,
+        "picture": write_picture(run_, subject, draft),
         **draft.quality,
         **draft.metrics,
         "stages": stages,
@@ -138,7 +142,8 @@ def _plan(job: Job, run_: Run, options: Options) -> Plan:
     until = found.data_until + 1e-6 if options.until is None else options.until
     table = catalog.to_table(job.tenant)
     path, sha256, _ = job.store.write_table(f"{run_.prefix}/catalog", table)
-    plan = Plan(catalog, until, found.data_until, found.tail_start, False)
+    tail_start = found.tail_start if job.settings.train.pilot else None
+    plan = Plan(catalog, until, found.data_until, tail_start, False)
     fixed = {name: getattr(plan, name) for name in ("until", "data_until", "tail_start")}
     run_.begin(identity, {"catalog": path, "sha256": sha256, **fixed})
     return plan

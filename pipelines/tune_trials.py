@@ -217,7 +217,9 @@ def run_trials(
             tune.with_resources(work, resources),
             param_space=tune.grid_search(points),
             tune_config=tune.TuneConfig(
-                scheduler=Halving(train.n_epochs, past, watch.stopped), time_budget_s=budget_s
+                scheduler=Halving(train.n_epochs, past, watch.stopped),
+                time_budget_s=budget_s,
+                reuse_actors=True,
             ),
             run_config=tune.RunConfig(
                 storage_path=folder,

@@ -41,10 +41,10 @@ ADDED = (0.03, 0.1, 0.3, 1.0)
 
 MIN_QUERIES = 50
 """Fewer queries than this choose nothing."""
-MAX_QUERIES = 600
+MAX_QUERIES = 1_500
 
 _MAX_ITEMS = 2_000
-_MIN_GAIN = 1.005
+_MIN_GAIN = 1.01
 _K = 10
 
 
@@ -81,7 +81,7 @@ def choose_neighbours(
 
     Returns:
         The options, and how they were chosen: ``n_queries``, ``ndcg10`` of each way of fitting.
-        Where items have weight alike the choice is that of the ``_MAX_ITEMS`` most frequent.
+        All are compared on the ``_MAX_ITEMS`` most frequent items alone.
     """
     base = NeighbourOptions() if base is None else base
     kept = queries.with_targets(~touches.is_repeat(queries))

@@ -6,17 +6,23 @@ import html
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib import resources
-from string import Template
 from typing import Any
 
 from recsys.evaluation.protocol import OURS
-from recsys.settings import DAY_S
+from recsys.evaluation.report_page import (
+    ACCENT,
+    COLOURS,
+    INK,
+    QUIET,
+    Figure,
+    cards,
+    figure,
+    page,
+    span,
+    table,
+)
+from recsys.interest.stored import LEARNED
 
-Figure = dict[str, Any]
-
-_INK, _QUIET, _ACCENT = "#1f2933", "#9aa5b1", "#0f766e"
-_COLOURS = ("#0f766e", "#d97706", "#4f46e5", "#be123c", "#0284c7", "#65a30d", "#7c3aed", "#475569")
 _STRATA_SHOWN = 4
 
 
@@ -29,12 +35,7 @@ def render(report: Mapping[str, Any], plotly_js: str) -> str:
     """
     sections = [_headline(report), _new(report), _repeats(report), _ratings(report)]
     sections += [_strata(report), _weights(report), _lives(report), _details(report)]
-    figures: list[Figure] = []
-    body = "".join(_section(title, parts, figures) for title, parts in sections if parts)
-    page = (resources.files(__package__) / "report.html").read_text(encoding="utf-8")
-    return Template(page).substitute(
-        plotly=plotly_js, body=body, figures=json.dumps(figures).replace("</", "<\\/")
-    )
+    return page("Halflife: evaluation", sections, plotly_js)
 
 
 def _headline(report: Mapping[str, Any]) -> tuple[str, list[str | Figure]]:
@@ -42,19 +43,15 @@ def _headline(report: Mapping[str, Any]) -> tuple[str, list[str | Figure]]:
     best = report["popular_best"]
     lead = report["new"]["comparisons"][best]
     split = report["split"]
-    cards = [
+    tiles = [
         (f"NDCG@{k}, Halflife", _number(report[f"ndcg{k}"])),
         (f"NDCG@{k}, {best}", _number(report[f"popular_best_ndcg{k}"])),
         ("difference (95% interval)", _spread(lead)),
         ("queries", f"{report['new']['n_queries']:,} of {report['new']['n_users']:,} users"),
     ]
-    tiles = "".join(
-        f"<div class='card'><b>{html.escape(value)}</b><span>{html.escape(name)}</span></div>"
-        for name, value in cards
-    )
     start = "" if split.get("start") is None else f" at {_date(split['start'])}"
     line = f"Split {html.escape(split['name'])}{start}; bundle {html.escape(report['bundle_id'])}."
-    return "", [f"<p class='lead'>{line}</p><div class='cards'>{tiles}</div>"]
+    return "", [f"<p class='lead'>{line}</p>{cards(tiles)}"]
 
 
 def _new(report: Mapping[str, Any]) -> tuple[str, list[str | Figure]]:
@@ -90,7 +87,7 @@ def _ratings(report: Mapping[str, Any]) -> tuple[str, list[str | Figure]]:
         return "Predicted ratings", []
     rows = [[name, *(_spread(m) for m in x.values())] for name, x in found["systems"].items()]
     note = f"<p>{found['n_ratings_drawn']:,} ratings, each from strictly earlier ones.</p>"
-    return "Predicted ratings", [note, _html_table(["system", "RMSE", "MAE"], rows)]
+    return "Predicted ratings", [note, table(["system", "RMSE", "MAE"], rows, OURS)]
 
 
 def _strata(report: Mapping[str, Any]) -> tuple[str, list[str | Figure]]:
@@ -107,38 +104,42 @@ def _strata(report: Mapping[str, Any]) -> tuple[str, list[str | Figure]]:
                 "x": [f"{row['label']}<br>n={row['n_queries']:,}" for row in rows],
                 "y": [row["systems"][system]["mean"] for row in rows],
                 "error_y": _errors([row["systems"][system] for row in rows]),
-                "marker": {"color": _COLOURS[i]},
+                "marker": {"color": COLOURS[i]},
             }
             for i, system in enumerate(shown)
         ]
         whole = f"NDCG@{report['k']} {title}"
-        parts.append(_figure(traces, whole, {"barmode": "group"}))
+        parts.append(figure(traces, whole, {"barmode": "group"}))
     return "Strata", parts
 
 
 def _weights(report: Mapping[str, Any]) -> tuple[str, list[str | Figure]]:
     weights, lives = report["weights"], report["half_lives_s"]
+    if report.get("model") == LEARNED:
+        rows = [[x, ", ".join(map(span, lives[x]))] for x in ("interest", "negative", "trend")]
+        text = "<p>Learned; how much each one weighs depends on the user and on the moment.</p>"
+        return "Half-lives", [text, table(["part", "half-lives"], rows)]
     traces = [
         {
             "type": "bar",
             "name": name,
-            "x": [_span(s) for s in lives[name]],
+            "x": [span(s) for s in lives[name]],
             "y": weights[name],
-            "marker": {"color": _COLOURS[i]},
+            "marker": {"color": COLOURS[i]},
         }
         for i, name in enumerate(weights)
         if len(weights[name]) > 0
     ]
-    spans = sorted({span for values in lives.values() for span in values})
+    ages = sorted({age for values in lives.values() for age in values})
     layout = {
         "barmode": "group",
-        "xaxis": {"categoryarray": [_span(s) for s in spans], "categoryorder": "array"},
+        "xaxis": {"categoryarray": [span(s) for s in ages], "categoryorder": "array"},
     }
     note = (
         "<p>The score is a sum of parts, each with half-lives of its own. These are the weights "
         "that the bundle chose on the latest events before the split.</p>"
     )
-    return "Half-lives", [note, _figure(traces, "Weight of each half-life", layout)]
+    return "Half-lives", [note, figure(traces, "Weight of each half-life", layout)]
 
 
 def _lives(report: Mapping[str, Any]) -> tuple[str, list[str | Figure]]:
@@ -153,7 +154,7 @@ def _lives(report: Mapping[str, Any]) -> tuple[str, list[str | Figure]]:
                 "name": name,
                 "x": dates,
                 "y": shares,
-                "line": {"width": 0.5, "color": _COLOURS[j % len(_COLOURS)]},
+                "line": {"width": 0.5, "color": COLOURS[j % len(COLOURS)]},
             }
             for j, (name, shares) in enumerate(life["categories"].items())
         ]
@@ -165,21 +166,21 @@ def _lives(report: Mapping[str, Any]) -> tuple[str, list[str | Figure]]:
                 "x": dates,
                 "y": life["length"],
                 "yaxis": "y2",
-                "line": {"color": _INK, "width": 2, "dash": "dot"},
+                "line": {"color": INK, "width": 2, "dash": "dot"},
             }
         )
         last = _date(life["last_event"])
         line = {"type": "line", "x0": last, "x1": last, "y0": 0, "y1": 1, "yref": "paper"}
         layout = {
-            "shapes": [{**line, "line": {"color": _QUIET, "dash": "dash"}}],
+            "shapes": [{**line, "line": {"color": QUIET, "dash": "dash"}}],
             "yaxis2": {"overlaying": "y", "side": "right", "rangemode": "tozero"},
         }
         title = f"User {i + 1}: {life['n_events']:,} events; dashed line = the last one"
-        parts.append(_figure(traces, title, layout))
+        parts.append(figure(traces, title, layout))
     if parts:
         note = (
             "<p>Categories that stand out among the items nearest to the query vector. After the "
-            "last event the mix changes as short half-lives fade first, and the query shrinks.</p>"
+            "last event the mix changes as short half-lives fade first.</p>"
         )
         parts.insert(0, note)
     return "Interests over time", parts
@@ -199,9 +200,9 @@ def _bars(systems: Mapping[str, Any], title: str) -> Figure:
         "x": [_ndcg(systems, name) for name in names],
         "y": names,
         "error_x": _errors([systems[name]["ndcg"] for name in names]),
-        "marker": {"color": [_ACCENT if name == OURS else _QUIET for name in names]},
+        "marker": {"color": [ACCENT if name == OURS else QUIET for name in names]},
     }
-    return _figure([trace], title, {"margin": {"l": 170}, "height": 60 + 34 * len(names)})
+    return figure([trace], title, {"margin": {"l": 170}, "height": 60 + 34 * len(names)})
 
 
 def _table(systems: Mapping[str, Any], k: int, comparisons: Mapping[str, Any]) -> str:
@@ -213,7 +214,7 @@ def _table(systems: Mapping[str, Any], k: int, comparisons: Mapping[str, Any]) -
         versus = comparisons.get(name)
         told = ["", ""] if versus is None else [_spread(versus), f"{versus['p']:.3f}"]
         rows.append([name, *(_spread(systems[name][m]) for m in metrics), *told])
-    return _html_table(head, rows)
+    return table(head, rows, OURS)
 
 
 def _slate_table(slates: Mapping[str, Mapping[str, float]]) -> str:
@@ -221,46 +222,7 @@ def _slate_table(slates: Mapping[str, Mapping[str, float]]) -> str:
         return ""
     head = ["system", *next(iter(slates.values()))]
     rows = [[name, *(f"{v:.3f}" for v in found.values())] for name, found in slates.items()]
-    return "<h3>What the slates look like</h3>" + _html_table(head, rows)
-
-
-def _html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    top = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
-    body = "".join(
-        f"<tr{' class=ours' if row[0] == OURS else ''}>"
-        + "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
-        + "</tr>"
-        for row in rows
-    )
-    return f"<div class='wide'><table><tr>{top}</tr>{body}</table></div>"
-
-
-def _section(title: str, parts: Sequence[str | Figure], figures: list[Figure]) -> str:
-    """HTML of one section; its figures are appended to ``figures`` in order."""
-    text = f"<h2>{html.escape(title)}</h2>" if title else ""
-    for part in parts:
-        if isinstance(part, str):
-            text += part
-        else:
-            text += f"<div class='plot' id='plot{len(figures)}'></div>"
-            figures.append(part)
-    return f"<section>{text}</section>"
-
-
-def _figure(traces: Sequence[Mapping[str, Any]], title: str, layout: Mapping[str, Any]) -> Figure:
-    base = {
-        "title": {"text": title, "x": 0, "xanchor": "left", "font": {"size": 15}},
-        "font": {"family": "system-ui, sans-serif", "color": _INK, "size": 13},
-        "paper_bgcolor": "white",
-        "plot_bgcolor": "white",
-        "margin": {"t": 60, "r": 60, "b": 60, "l": 60, **layout.get("margin", {})},
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right"},
-        "height": 380,
-    }
-    return {
-        "data": list(traces),
-        "layout": {**base, **{k: v for k, v in layout.items() if k != "margin"}},
-    }
+    return "<h3>What the slates look like</h3>" + table(head, rows, OURS)
 
 
 def _errors(intervals: Sequence[Mapping[str, float]]) -> dict[str, Any]:
@@ -271,7 +233,7 @@ def _errors(intervals: Sequence[Mapping[str, float]]) -> dict[str, Any]:
         "arrayminus": [i["mean"] - i["low"] for i in intervals],
         "thickness": 1,
         "width": 3,
-        "color": _INK,
+        "color": INK,
     }
 
 
@@ -289,7 +251,3 @@ def _spread(interval: Mapping[str, float]) -> str:
 
 def _date(ts: float) -> str:
     return datetime.fromtimestamp(ts, UTC).strftime("%Y-%m-%d %H:%M")
-
-
-def _span(seconds: float) -> str:
-    return f"{seconds / DAY_S:g} d" if seconds >= DAY_S else f"{seconds / 3600:g} h"

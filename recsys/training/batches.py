@@ -199,7 +199,7 @@ class BatchMaker:
             born=log.born[rows],
             gone=log.available_until[rows],
             cold_since=np.where(log.warm[rows], log.born[rows], np.inf),
-            touched=first_touched(pack, rows, log.n_items),
+            touched=self._touched(pack, rows),
             run=asked.run,
             as_of=asked.as_of,
             cutoff=never if cutoff is None else cutoff[asked.run],
@@ -212,6 +212,12 @@ class BatchMaker:
             slot=None if learned is None else learned.slots[rows],
             n_items=log.n_items,
         )
+
+    def _touched(self, pack: Pack, rows: Ints) -> Times:
+        """(U, C) of ``Candidates``."""
+        if self._train.targets == "all":
+            return np.full((len(pack.bounds) - 1, len(rows)), np.inf)
+        return first_touched(pack, rows, self._log.n_items)
 
     def _history(self) -> Any:
         if self._train.history == "mixed":

@@ -110,7 +110,9 @@ def fit(
         DataError: if no event is positive, or the loss is not finite.
     """
     history: list[dict[str, Any]] = []
-    best = pilot(events, catalog, text, settings, _told(history, on_epoch), language)
+    best: dict[str, Any] = {}
+    if settings.train.pilot:
+        best = pilot(events, catalog, text, settings, _told(history, on_epoch), language)
     whole = Material.of(events, catalog, text, settings)
     if best:
         settings = with_training(

@@ -51,6 +51,9 @@ class TrainSettings(Section):
     """Most passes over the log."""
     patience: PositiveInt = 4
     """Epochs without a better validation NDCG@10 after which the pilot stops."""
+    pilot: bool = True
+    """Learn first from the events before the validation tail, to choose the number of epochs and
+    the stale share; False takes ``n_epochs`` and the first of ``stale_shares`` as they are."""
     refit: bool = True
     """Train again on everything, the tail too, for as many epochs as were best in the pilot."""
     budget_s: PositiveFloat | None = None
@@ -78,6 +81,8 @@ class TrainSettings(Section):
     history: Literal["strict", "ordered", "mixed"] = "strict"
     """What a target is predicted from: events of earlier times, earlier events by ``seq``, or
     either by turns."""
+    targets: Literal["new", "all"] = "new"
+    """What is predicted: items that the user had not touched before, or every positive event."""
     full_softmax_below: PositiveInt = 50_000
     """Catalogs smaller than this are trained with all items as candidates."""
     n_negatives: PositiveInt = 4_096

@@ -69,7 +69,7 @@ class Pack(NamedTuple):
     sign: npt.NDArray[np.int8]
     """(T,) 1 = positive evidence, -1 = negative, 0 = none."""
     target: Bools
-    """(T,) a positive event of an item that the user had not touched before."""
+    """(T,) what is to be predicted: see ``train.targets``."""
 
     @property
     def run(self) -> Ints:
@@ -84,7 +84,7 @@ class Questions:
     run: Ints
     """(P,) run of the pack."""
     last: Ints
-    """(P,) latest event that is known; -1 = none, the user's first moment."""
+    """(P,) latest known event that is evidence; -1 = none, the user's first moment."""
     as_of: npt.NDArray[np.float64]
     """(P,) Unix seconds."""
     target_bounds: Ints
@@ -125,7 +125,7 @@ def user_rows(events: EventArrays, settings: Settings) -> pa.Table:
         "value": events.value.astype(np.float32),
         "ts": events.ts,
         "sign": np.where(known & (weight > 0), np.where(negative, -1, 1), 0).astype(np.int8),
-        "target": positive & fresh & known,
+        "target": positive & known & (fresh | (settings.train.targets == "all")),
     }
     user, first, stop, context = _runs(events.bounds, settings.train.max_events)
     lengths = stop - first
@@ -207,7 +207,9 @@ def questions(batch: Pack, history: History, since: float = -np.inf) -> Question
     first = np.flatnonzero(is_start) if history == "strict" else np.arange(len(run))
     groups, begins = np.unique(group[asked], return_index=True)
     event = first[groups]
-    last = np.where(event > batch.bounds[run[event]], event - 1, -1)
+    place = np.where(batch.sign != 0, np.arange(len(run)), -1)
+    evidence = np.concatenate([[-1], np.maximum.accumulate(place)])  # the latest up to each event
+    last = np.where(evidence[event] >= batch.bounds[run[event]], evidence[event], -1)
     bounds = np.concatenate([begins, [len(asked)]]).astype(np.int64)
     return Questions(run[event], last, batch.ts[event], bounds, batch.item[asked])
 

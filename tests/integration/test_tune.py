@@ -30,9 +30,9 @@ class Killed(BaseException):
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
     """A store with a world; an epoch of ``fake`` is over at once."""
-    job = new_job(
-        tmp_path / "made", "train.n_epochs=4", "train.dropout=0.0", "model.use_text=false"
-    )
+    assignments = ["train.n_epochs=4", "train.dropout=0.0", "model.use_text=false"]
+    assignments.append("train.cpus_per_worker=8")  # one after another, in one process
+    job = new_job(tmp_path / "made", *assignments)
     put_items(job, WORLD.items)
     put_events(job, WORLD.events)
     (tmp_path / "space.yaml").write_text(SPACE)
@@ -141,9 +141,9 @@ def test_settings_that_cannot_be_trained_are_a_finding(job: Job, tmp_path: Path)
 
 
 def test_what_is_behind_is_stopped_early(job: Job, tmp_path: Path) -> None:
-    train = job.settings.train.model_copy(update={"n_epochs": 30, "cpus_per_worker": 8.0})
-    one_by_one = replace(job, settings=job.settings.model_copy(update={"train": train}))
-    report = tune.run(one_by_one, options(tmp_path, n_trials=6), fake(tmp_path))
+    train = job.settings.train.model_copy(update={"n_epochs": 30})
+    longer = replace(job, settings=job.settings.model_copy(update={"train": train}))
+    report = tune.run(longer, options(tmp_path, n_trials=6), fake(tmp_path))
     lengths = {trial["state"]: len(trial["curve"]) for trial in report["trials"]}
     assert report["n_stopped"] > 0
     assert lengths["stopped"] < 30

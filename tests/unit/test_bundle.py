@@ -21,14 +21,17 @@ from recsys.catalog import catalog_from_items
 from recsys.encoder.projection import AffineProjection, fit_projection, unit_rows
 from recsys.encoder.weights import EncoderFiles
 from recsys.errors import ChecksumError, ConfigError, DataError, NotFoundError
+from recsys.events import event_arrays
 from recsys.interest.learned import LearnedInterest
 from recsys.interest.model import nobody
 from recsys.interest.stored import model_within
 from recsys.interest.zero_shot import ZeroShot, is_positive
+from recsys.neighbours import Neighbours
 from recsys.ranking import RankingWeights, default_weights
 from recsys.retrieval import build_index
 from recsys.settings import RankingSettings, Settings, load
 from recsys.store import Store
+from recsys.testing.fakes import tiny_log
 from recsys.testing.models import random_interest
 
 NOW = 1_700_000_000.0
@@ -198,6 +201,22 @@ def test_a_learned_bundle_loads_as_it_was(
     with pytest.raises(ConfigError, match="learned model"):
         model_within(bundle.model, RankingSettings(trend=(1.0,)))
     assert model_within(bundle.model, RankingSettings()) is bundle.model
+
+
+def test_neighbours_come_back_as_they_were(
+    store: Store, draft: BundleDraft, rng: np.random.Generator
+) -> None:
+    rows = [
+        (f"u{rng.integers(9)}", "abcdef"[rng.integers(6)], "click", float(t)) for t in range(99)
+    ]
+    events = event_arrays(tiny_log(rows), draft.catalog.index)
+    fitted = Neighbours.fit(events, np.ones(99), 6)
+    wanted = replace(learned(draft, rng), neighbours=fitted)
+    publish_bundle(store, "default", wanted, created_at=NOW)
+    found = load_bundle(store, "default").neighbours
+    assert isinstance(found, Neighbours)
+    recent = (np.array([1, 4]), np.array([NOW - 9.0, NOW - 1.0]), NOW, np.ones(2))
+    np.testing.assert_array_equal(found.part(*recent), fitted.part(*recent))
 
 
 def test_how_good_a_bundle_was_stands_in_its_manifest_but_not_in_its_id(

@@ -82,6 +82,12 @@ def test_every_figure_of_the_report_is_sound_plotly() -> None:
         go.Figure(figure)  # raises on any unknown property
 
 
+def test_a_learned_model_has_half_lives_of_its_own_and_no_fixed_weights() -> None:
+    page = render({**_report(), "model": "learned"}, "")
+    assert "<td>interest</td><td>1 h, 1 d</td>" in page
+    assert "Weight of each half-life" not in page
+
+
 def test_a_report_without_repeats_leaves_the_section_out() -> None:
     page = render({**_report(), "repeats": None}, "")
     assert "<h2>Repeats</h2>" not in page

@@ -58,3 +58,12 @@ def test_only_first_touches_are_targets(rng: np.random.Generator) -> None:
     key = whole.run * 1000 + whole.item
     chosen = key[whole.target]
     assert len(np.unique(chosen)) == len(chosen) > 0
+
+
+def test_an_impression_is_no_last_event(rng: np.random.Generator) -> None:
+    log = events(rng)
+    log.kind[1::3] = "impression"
+    whole = pack(user_rows(log, settings()))
+    asked = questions(whole, "ordered")
+    known = asked.last[asked.last >= 0]
+    assert len(known) > 0 and np.all(whole.sign[known] != 0)

@@ -1,0 +1,126 @@
+"""Training within the minutes of a demo: once as of the split, to be measured, once on everything.
+
+Both share one budget. The first run has a pilot, which chooses the number of epochs and the share
+of virtual cutoffs; the second takes them over, as far as there is time, and has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from pipelines import job, train
+from pipelines.train_publish import Options
+
+BUDGET_S = 180.0
+"""Seconds of training in a demo, in all."""
+_FIRST_SHARE = 0.6
+"""Of the budget: a pilot epoch, its refit and the same on everything take about 2, 2 and 3 parts
+of seven."""
+_RESERVE = 0.95
+
+
+@dataclass(frozen=True)
+class Course:
+    """How the first training went."""
+
+    n_epochs: int
+    stale_share: float
+    epoch_s: float
+    """Seconds of one epoch."""
+    n_events: int
+    """Events of one epoch."""
+    train_s: float
+    budget_s: float
+    """Of both trainings."""
+    advice: str
+    """What more time would give."""
+
+
+def train_until(work: job.Job, until: float, budget_s: float) -> Course:
+    """Train on what was known at a moment, and publish the bundle.
+
+    Args:
+        work: the job.
+        until: Unix seconds; nothing from then on is used.
+        budget_s: seconds of this training and the next together.
+    """
+    first_s = _FIRST_SHARE * budget_s
+    some = _with(work, stage="frozen", budget_s=first_s)
+    report = train.run(some, Options(until, fresh=True, name="demo-split"))
+    _say(work, report)
+    return Course(
+        n_epochs=max(int(report["n_epochs"]), 1),
+        stale_share=float(report["stale_share"]),
+        epoch_s=seconds_per_epoch(report["history"]),
+        n_events=int(report["n_events"]),
+        train_s=float(report["train_s"]),
+        budget_s=budget_s,
+        advice=str(report["advice"]),
+    )
+
+
+def train_all(work: job.Job, course: Course, n_events: int) -> dict[str, Any]:
+    """Train on everything with what the first training chose, and publish the bundle.
+
+    Args:
+        work: the job.
+        course: of the first training.
+        n_events: of the whole log.
+
+    Returns:
+        ``train_s`` of both trainings, ``n_epochs`` of this one, and the ``advice`` of the first.
+    """
+    left_s = max(course.budget_s - course.train_s, 1.0)
+    n_epochs = epochs_within(course, n_events, left_s)
+    some = _with(
+        work,
+        stage="frozen",
+        pilot=False,
+        n_epochs=n_epochs,
+        stale_shares=(course.stale_share,),
+        budget_s=left_s,
+    )
+    report = train.run(some, Options(fresh=True, name="demo"))
+    _say(work, report)
+    if n_epochs < course.n_epochs:
+        job.console.print(f"{n_epochs} of the {course.n_epochs} epochs that the pilot chose: time")
+    job.console.print(
+        f"{course.train_s + report['train_s']:.0f} of {course.budget_s:.0f} s of training. With "
+        f"more time: {course.advice}.\nWithout a limit: "
+        f"python -m pipelines.train --store {work.store.uri}",
+        soft_wrap=True,
+        highlight=False,
+    )
+    return {
+        "train_s": round(course.train_s + report["train_s"], 1),
+        "n_epochs": n_epochs,
+        "advice": course.advice,
+        "picture": report["picture"],
+    }
+
+
+def seconds_per_epoch(history: Sequence[Mapping[str, Any]]) -> float:
+    """The median epoch of the latest phase, so that a first one that compiles counts little."""
+    latest = [e["seconds"] for e in history if e["phase"] == history[-1]["phase"]]
+    return float(np.median(latest)) if latest else 0.0
+
+
+def epochs_within(course: Course, n_events: int, left_s: float) -> int:
+    """Epochs of a longer log for which there is time: at least one, at most as were chosen."""
+    epoch_s = course.epoch_s * n_events / max(course.n_events, 1)
+    fits = course.n_epochs if epoch_s <= 0.0 else int(left_s * _RESERVE / epoch_s)
+    return max(1, min(course.n_epochs, fits))
+
+
+def _with(work: job.Job, **changes: Any) -> job.Job:
+    """The job with other settings of training."""
+    section = work.settings.train.model_copy(update=changes)
+    return replace(work, settings=work.settings.model_copy(update={"train": section}))
+
+
+def _say(work: job.Job, report: Mapping[str, Any]) -> None:
+    job.console.print(f"picture: {work.store.uri}/{report['picture']}", soft_wrap=True)
