@@ -28,9 +28,12 @@ class Course:
     """How the first training went."""
 
     n_epochs: int
+    """After which the pilot was best."""
     stale_share: float
     epoch_s: float
     """Seconds of one epoch."""
+    start_s: float
+    """Seconds that the first epoch takes on top."""
     n_events: int
     """Events of one epoch."""
     train_s: float
@@ -52,10 +55,12 @@ def train_until(work: job.Job, until: float, budget_s: float) -> Course:
     some = _with(work, stage="frozen", budget_s=first_s)
     report = train.run(some, Options(until, fresh=True, name="demo-split"))
     _say(work, report)
+    start_s, epoch_s = seconds_of(report["history"])
     return Course(
-        n_epochs=max(int(report["n_epochs"]), 1),
+        n_epochs=best_epoch(report["history"]),
         stale_share=float(report["stale_share"]),
-        epoch_s=seconds_per_epoch(report["history"]),
+        epoch_s=epoch_s,
+        start_s=start_s,
         n_events=int(report["n_events"]),
         train_s=float(report["train_s"]),
         budget_s=budget_s,
@@ -103,16 +108,28 @@ def train_all(work: job.Job, course: Course, n_events: int) -> dict[str, Any]:
     }
 
 
-def seconds_per_epoch(history: Sequence[Mapping[str, Any]]) -> float:
-    """The median epoch of the latest phase, so that a first one that compiles counts little."""
-    latest = [e["seconds"] for e in history if e["phase"] == history[-1]["phase"]]
-    return float(np.median(latest)) if latest else 0.0
+def best_epoch(history: Sequence[Mapping[str, Any]]) -> int:
+    """Epochs after which validation NDCG was highest; without any validation all of them."""
+    judged = [epoch for epoch in history if epoch.get("ndcg") is not None]
+    if judged:
+        return int(max(judged, key=lambda epoch: epoch["ndcg"])["epoch"])
+    return max([1, *(int(epoch["epoch"]) for epoch in history)])
+
+
+def seconds_of(history: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """Of the latest phase: what its first epoch, which compiles, took on top; and the median."""
+    latest = [float(e["seconds"]) for e in history if e["phase"] == history[-1]["phase"]]
+    if not latest:
+        return 0.0, 0.0
+    epoch_s = float(np.median(latest))
+    return max(latest[0] - epoch_s, 0.0), epoch_s
 
 
 def epochs_within(course: Course, n_events: int, left_s: float) -> int:
     """Epochs of a longer log for which there is time: at least one, at most as were chosen."""
     epoch_s = course.epoch_s * n_events / max(course.n_events, 1)
-    fits = course.n_epochs if epoch_s <= 0.0 else int(left_s * _RESERVE / epoch_s)
+    room_s = left_s * _RESERVE - course.start_s
+    fits = course.n_epochs if epoch_s <= 0.0 else int(room_s / epoch_s)
     return max(1, min(course.n_epochs, fits))
 
 

@@ -177,8 +177,10 @@ def advice(progress: Progress, settings: TrainSettings) -> str:
         return "the budget ended before a refit on all events; give more"
     if "budget" not in _reasons(progress, settings):
         return "training ended by itself: more time would change nothing"
+    if not best.curve:
+        return "the budget ended before the epochs that were asked for; give more"
     left = settings.n_epochs - len(best.curve)
-    if best.curve and best.best_epoch == len(best.curve):
+    if best.best_epoch == len(best.curve):
         rise = best.curve[-1] - best.curve[-2] if len(best.curve) > 1 else best.curve[-1]
         return (
             f"validation NDCG@10 was still rising (by {rise:.4f} in the last epoch): "

@@ -277,6 +277,8 @@ class Training:
         found = run.latest() if refitted else run.best()
         assert found is not None
         log = self.shared.whole if refitted else self.shared.pilot
+        if log.text is not None:
+            log = replace(log, text=log.text.copy())  # torch wants memory that it may write to
         learner = Learner(log, self.settings, n_steps=1, seed=0)
         learner.restore(found[1])
         run.save_result(result_tensors(exported(learner.network, log, self.settings)))

@@ -1,7 +1,7 @@
 """The learned interest encoder as it serves: NumPy only, the same numbers as the trained network.
 
     z = x_item + kind + W given;  y = z + MLP(z);  v = y / sqrt(1 + |y|^2);  a_h = a_max sigmoid(A z)_h
-    q, w = readout(LN(S_h / m_h), c_h(t), log(1 + m_h(t)), log(1 + m_h), gap)
+    q, w = readout(S_h / m_h, c_h(t), log(1 + m_h(t)), log(1 + m_h), gap)
 
 Names of the tensors are those of ``recsys.training.network``, with the half-lives in rising order.
 """
@@ -132,13 +132,14 @@ class LearnedInterest:
         mixed = _linear(_gelu(_linear(said, tensors, "readout.mix.0")), tensors, "readout.mix.3")
         share = _softmax(_linear(felt, tensors, "readout.skip"))
         straight = np.einsum("bh,bhd->bd", share, mean[:, : self._n_good])
+        as_it_is = np.einsum("qh,bhd->bqd", tensors["readout.plain"], taste[:, : self._n_good])
         vectors = mixed.reshape(len(mean), self.n_queries, self.n_dims) + straight[:, None]
         trend = _linear(
             _gelu(_linear(felt, tensors, "readout.trend.0")), tensors, "readout.trend.2"
         )
         n = self.n_trend
         return Query(
-            vectors=_norm(vectors, tensors, "readout.norm_out"),
+            vectors=_norm(vectors, tensors, "readout.norm_out") + as_it_is.astype(np.float32),
             warm_trend=np.ascontiguousarray(trend[:, :n]),
             cold_trend=np.ascontiguousarray(trend[:, n : 2 * n]),
             cold_offset=np.ascontiguousarray(trend[:, 2 * n]),
@@ -177,6 +178,7 @@ class LearnedInterest:
 
 _NAMES = (
     "value",
+    "readout.plain",
     "event.kind.weight",
     "event.given.weight",
     *(f"event.{layer}.{part}" for layer in ("mlp.0", "mlp.2", "importance") for part in ("weight", "bias")),

@@ -51,6 +51,7 @@ def random_interest(settings: Settings, rng: np.random.Generator) -> LearnedInte
     tensors: dict[str, npt.NDArray[np.float64]] = {
         "value": np.array([3.0, 1.5]),
         "event.kind.weight": 0.3 * rng.normal(size=(n_kinds + 1, n_dims)),
+        "readout.plain": 0.3 * rng.normal(size=(settings.model.n_queries, n_good)),
         "event.given.weight": 0.3 * rng.normal(size=(n_dims, 2)),
     }
     for name in ("readout.norm_mean", "readout.norm_out"):

@@ -108,6 +108,7 @@ def _sorted_tensors(
     for part in ("weight", "bias"):
         found[f"event.importance.{part}"] = found[f"event.importance.{part}"][order]
         found[f"readout.skip.{part}"] = found[f"readout.skip.{part}"][good]
+    found["readout.plain"] = found["readout.plain"][:, good]
     found["readout.skip.weight"] = found["readout.skip.weight"][:, felt]
     found["readout.trend.0.weight"] = found["readout.trend.0.weight"][:, felt]
     said = np.concatenate([means, n_lives * n_dims + felt])

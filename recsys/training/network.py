@@ -3,7 +3,7 @@
     x_i   = P e_i + p + warm_i r_i                            an item: its text, and what is its own
     z     = x + kind + value;  y = z + MLP(z);  v = y / sqrt(1 + |y|^2);  a_h = a_max sigmoid(A z)_h
     S, m  = the additive decayed state of (a, v)              training.scan, decay.fold
-    q, w  = readout(LN(S_h / m_h), c_h, log m_h now and then) queries, and weights of the trends
+    q, w  = readout(S_h / m_h, c_h, log m_h now and then)    queries, and weights of the trends
     s_i   = max_q q.x_i + w.T_i                               w and an offset apart for cold items
 
 The norms of ``v`` and ``a`` are bounded by construction, so one event moves a state by at most
@@ -130,6 +130,7 @@ class Readout(nn.Module):
         self.trend = nn.Sequential(
             nn.Linear(n_felt, 32), nn.GELU(approximate="tanh"), nn.Linear(32, 2 * n_trend + 1)
         )
+        self.plain = nn.Parameter(torch.zeros(form.n_queries, form.n_half_lives))
         nn.init.zeros_(self.skip.weight)
         nn.init.zeros_(self.skip.bias)
         last = self.trend[2]
@@ -150,16 +151,18 @@ class Readout(nn.Module):
         """
         now = mass * passed
         # a mean of nothing is 0, and stays 0 behind the norm
-        mean = self.norm_mean(sums / (mass + MASS_EPS)[..., None]) * (mass > 0)[..., None]
+        taste = sums / (mass + MASS_EPS)[..., None]
+        mean = self.norm_mean(taste) * (mass > 0)[..., None]
         gap = torch.log1p(gap_s / HOUR_S)[:, None] * GAP_SCALE
         felt = torch.cat([now / (now + self.m_0), torch.log1p(now), torch.log1p(mass), gap], 1)
         out = self.mix(torch.cat([mean.flatten(1), felt], 1)).reshape(-1, *self.shape)
         share = torch.softmax(self.skip(felt), 1)
         straight = (mean[:, : share.shape[1]] * share[..., None]).sum(1)
+        as_it_is = torch.einsum("qh,phd->pqd", self.plain, taste[:, : share.shape[1]])
         trend = self.trend(felt)
         n = self.n_trend
         return Asked(
-            query=self.norm_out(out + straight[:, None]),
+            query=self.norm_out(out + straight[:, None]) + as_it_is,
             warm_trend=trend[:, :n],
             cold_trend=trend[:, n : 2 * n],
             cold_offset=trend[:, 2 * n],

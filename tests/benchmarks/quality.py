@@ -75,6 +75,7 @@ def run(arguments: list[str]) -> dict[str, Any]:
         assignments=tuple(options.set),
         max_queries=options.queries,
         peers=options.peers,
+        peer_systems=tuple(options.peer_systems),
         chaos=options.chaos,
         scale=options.scale,
         variants=tuple(options.variants),
@@ -103,6 +104,9 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--queries", type=int, default=20_000, help="most queries; users are drawn")
     parser.add_argument("--scale", type=float, default=1.0, help="size of the synthetic worlds")
     parser.add_argument("--peers", type=Path, help="folder of other programs' answers")
+    parser.add_argument(
+        "--peer-systems", type=_list, default=[], help="run them where their answers are missing"
+    )
     parser.add_argument("--chaos", type=Path, help="report of the chaos suite")
     parser.add_argument("--variants", type=_list, default=[], help="of the ablation; default all")
     parser.add_argument("--out", type=Path, help="also written there, after each part")

@@ -37,7 +37,8 @@ def peers_python(folder: Path | None = None) -> Path:
     command = [str(python), "-m", "pip", "install", "--quiet", "--no-input", "--no-compile"]
     index = os.environ.get("TORCH_INDEX")
     extra = ["--extra-index-url", index] if index else []
-    subprocess.run([*command, *extra, "--requirement", str(REQUIREMENTS)], check=True)
+    alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run([*command, *extra, "--requirement", str(REQUIREMENTS)], check=True, env=alone)
     marker.write_text(wanted, encoding="utf-8")
     return python
 

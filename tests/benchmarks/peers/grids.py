@@ -15,10 +15,10 @@ _KNN = (
     {"likeness": "bm25", "n_neighbours": 200},
 )
 _ALS = (
+    {"n_factors": 16, "alpha": 1.0},
     {"n_factors": 32, "alpha": 1.0},
-    {"n_factors": 32, "alpha": 10.0},
     {"n_factors": 64, "alpha": 1.0},
-    {"n_factors": 64, "alpha": 10.0},
+    {"n_factors": 32, "alpha": 10.0},
 )
 _SASREC = (
     {"n_factors": 64, "n_heads": 2, "dropout_rate": 0.3},
@@ -54,7 +54,7 @@ class Budget:
     patience: int = 3
     """Looks without a better one after which a point is given up."""
     max_s: float = 240.0
-    """Seconds of training after which a point is given up."""
+    """Processor seconds of training after which a point is given up."""
     max_len: int = 200
     """Events that a sequence keeps."""
     batch_size: int = 64

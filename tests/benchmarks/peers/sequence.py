@@ -119,9 +119,9 @@ class Sequence:
 
     def train(self, n_epochs: int) -> None:
         """Train on."""
-        began = time.perf_counter()
+        began = time.process_time()
         self._model.fit_partial(self._dataset, min_epochs=n_epochs, max_epochs=n_epochs)
-        self.fit_s += time.perf_counter() - began
+        self.fit_s += time.process_time() - began
         self._embeddings = None
 
     def scores(self, log: Log, asked: Asked, rows: slice) -> Floats:

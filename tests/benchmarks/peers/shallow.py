@@ -96,7 +96,9 @@ class ItemKnn(Shallow):
         self._model = kind(K=n_neighbours, num_threads=1)
 
     def _learn(self, matrix: Any) -> None:
-        self._model.fit(matrix, show_progress=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # implicit warns of its own conversion
+            self._model.fit(matrix, show_progress=False)
 
     def _of(self, histories: Any) -> Any:
         return (histories @ self._model.similarity).toarray()

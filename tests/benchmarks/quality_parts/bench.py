@@ -28,7 +28,9 @@ class Bench:
     """``section.field=value``, stronger than what a part sets."""
     max_queries: int = 20_000
     peers: Path | None = None
-    """Folder of other programs' answers."""
+    """Folder of other programs' answers, and where questions to them are written."""
+    peer_systems: tuple[str, ...] = ()
+    """Those that are run where they have not answered yet."""
     chaos: Path | None = None
     """Report of the chaos suite."""
     scale: float = 1.0
@@ -40,7 +42,8 @@ class Bench:
 
     def settings(self, *more: str) -> Settings:
         """The settings of a part: the defaults, what it sets, and what the caller sets."""
-        return load(assignments=[*more, *self.assignments])
+        base = f"evaluation.max_queries={self.max_queries}"
+        return load(assignments=[base, *more, *self.assignments])
 
     def log(self, name: str, *more: str) -> Log:
         """A public log, read under the settings of a part; read once."""

@@ -40,6 +40,8 @@ from tests.benchmarks.quality_parts.trained import Served, seeded, train
 SHARE = 0.2
 FOR_WARM_ONLY = ("train.id_dropout=0.0", "train.stale_shares=[0.0]")
 COSINES = (LAST_ITEM, DECAYED_MEAN)
+AS_IT_COMES, NO_TREND = "halflife, trends as they come", "halflife, no item has a trend"
+"""Ours under other circumstances, for the diagnosis: they make no figure."""
 
 
 def run(bench: Bench) -> Found:
@@ -60,7 +62,8 @@ def run(bench: Bench) -> Found:
     at_warm = _asked(log, ~cold, start, bench)
     bench.say(f"cold: {len(at_cold)} queries of cold targets, {len(at_warm)} of warm ones")
     cosines = {LAST_ITEM: last_item(log, at_cold), DECAYED_MEAN: decayed_mean(log, at_cold)}
-    ranked = _ranked(log, served, at_cold, cold, cosines)
+    mutes = {OURS: cold, AS_IT_COMES: None, NO_TREND: np.ones(len(cold), bool)}
+    ranked = _ranked(log, served, at_cold, mutes, cosines)
     hits = {f"hr@{k}": _merged(values_of(ranked, "hit_rate", k)) for k in (10, 100)}
     warm = {
         "trained for cold": _warm(log, served, at_warm, cold),
@@ -112,19 +115,21 @@ def without_past(log: Log, cold: Bools, start: float) -> Log:
 def _asked(log: Log, wanted: Bools, start: float, bench: Bench) -> Queries:
     """Queries by time, with those targets that are wanted (N,)."""
     queries = time_queries(log.events, log.positive, start)
-    return by_time(new_to_user(log, queries, bench.max_queries, wanted[queries.target]))
+    return by_time(new_to_user(log, queries, bench.max_queries, wanted))
 
 
 def _ranked(
     log: Log,
     served: list[Served],
     queries: Queries,
-    mute: Bools,
+    mutes: dict[str, Bools | None],
     more: dict[str, Any] | None = None,
 ) -> Ranked:
+    """Ranks of our models under each name, where some items have no trend, and of others."""
     scenes = [one.scene(log) for one in served]
     systems: dict[str, System] = {
-        f"{OURS}/{seed}": Ours(log, scene, queries, one.interest, mute=mute)
+        f"{name}/{seed}": Ours(log, scene, queries, one.interest, mute=mute)
+        for name, mute in mutes.items()
         for seed, (one, scene) in enumerate(zip(served, scenes, strict=True))
     }
     return rank(log, scenes[0], queries, {**systems, **(more or {})})
@@ -132,10 +137,12 @@ def _ranked(
 
 def _warm(log: Log, served: list[Served], queries: Queries, cold: Bools) -> Doubles:
     """(Q,) NDCG@10 of warm targets, mean of the seeds."""
-    return _merged(values_of(_ranked(log, served, queries, cold)))[OURS]
+    return _merged(values_of(_ranked(log, served, queries, {OURS: cold})))[OURS]
 
 
 def _merged(values: dict[str, Doubles]) -> dict[str, Doubles]:
-    """The seeds of ours as one system."""
-    ours = mean_over([v for name, v in values.items() if name.startswith(OURS)])
-    return {OURS: ours, **{n: v for n, v in values.items() if not n.startswith(OURS)}}
+    """The seeds of a model as one system."""
+    seeds: dict[str, list[Doubles]] = {}
+    for name, value in values.items():
+        seeds.setdefault(name.split("/")[0], []).append(value)
+    return {name: mean_over(found) for name, found in seeds.items()}

@@ -75,19 +75,19 @@ class Log:
         return new_to_user(self, time_queries(self.events, self.positive, start), n_max)
 
 
-def new_to_user(log: Log, queries: Queries, n_max: int, strict: Bools | None = None) -> Queries:
-    """Some whole users' queries, without targets that were touched before.
+def new_to_user(log: Log, queries: Queries, n_max: int, wanted: Bools | None = None) -> Queries:
+    """Some whole users' queries, drawn as an evaluation draws them; no target is a repeat.
 
     Args:
         log: what was touched.
         queries: Q of them, M targets.
         n_max: about the most queries.
-        strict: (M,) targets to keep besides; None = all.
+        wanted: (N,) items that may be targets; None = all.
     """
-    keep = ~log.touches.is_repeat(queries)
-    kept = queries.with_targets(keep if strict is None else keep & strict)
-    kept = kept.pick(np.flatnonzero(np.diff(kept.target_bounds)))
-    return draw_users(kept, n_max, np.random.default_rng(log.settings.evaluation.seed))
+    drawn = draw_users(queries, n_max, np.random.default_rng(log.settings.evaluation.seed))
+    keep = ~log.touches.is_repeat(drawn)
+    kept = drawn.with_targets(keep if wanted is None else keep & wanted[drawn.target])
+    return kept.pick(np.flatnonzero(np.diff(kept.target_bounds)))
 
 
 def dataset(name: str, settings: Settings) -> Log:

@@ -14,6 +14,7 @@ import numpy as np
 
 from recsys.settings import DAY_S
 from recsys.testing.worlds import WorldSize, news
+from tests.benchmarks.quality_parts.asked_peers import answers, folder_of
 from tests.benchmarks.quality_parts.bench import Bench, Found
 from tests.benchmarks.quality_parts.judged import (
     OURS,
@@ -28,10 +29,8 @@ from tests.benchmarks.quality_parts.others import (
     NEWS_WINDOWS_S,
     ZERO_SHOT,
     fit_others,
-    folder_of_peers,
     narrowed,
     others,
-    peers,
 )
 from tests.benchmarks.quality_parts.systems import Ours, System, by_time, rank
 from tests.benchmarks.quality_parts.trained import seeded, train
@@ -72,7 +71,7 @@ def _one(bench: Bench, with_text: bool) -> dict[str, Any]:
         train(known, seeded(settings, seed), bench.say, bench.minutes) for seed in bench.seeds
     ]
     queries = by_time(log.new_queries(start, bench.max_queries))
-    queries, answered = peers(folder_of_peers(bench.peers, name, "time"), log, queries, bench.say)
+    queries, answered = answers(folder_of(bench, log), log, queries, bench.say)
     share = unborn_share(log, queries.target, start)
     bench.say(f"{name}: {share:.1%} of {len(queries.target)} targets were unborn at training time")
     scenes = [one.scene(log) for one in served]

@@ -6,9 +6,7 @@ the validation tail before the split, and is fitted on everything before the spl
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,10 +24,8 @@ from recsys.interest.model import ItemTable
 from recsys.interest.zero_shot import ZeroShot, signed_importance
 from recsys.neighbours import NeighbourOptions, Neighbours, first_events
 from recsys.settings import HOUR_S
-from tests.benchmarks.peers.exchange import read_answer, read_asked, read_log
 from tests.benchmarks.quality_parts.material import Log
 from tests.benchmarks.quality_parts.systems import (
-    Answered,
     Near,
     Ours,
     Popular,
@@ -170,49 +166,6 @@ def zero_shot_system(log: Log, queries: Queries, fitted: Fitted) -> Ours:
     lives = log.settings.trend.half_lives_s
     scene = scene_of(log.events, log.positive, log.catalog, items, model, lives)
     return Ours(log, scene, queries, log.settings.interest)
-
-
-def folder_of_peers(root: Path | None, name: str, part: str) -> Path | None:
-    """Where other programs left their answers: the first folder with queries in it."""
-    if root is None:
-        return None
-    tried = (root / f"{name}-{part}", root / name / part, root / part, root / name, root)
-    return next((place for place in tried if (place / "queries.parquet").exists()), None)
-
-
-def peers(
-    folder: Path | None, log: Log, queries: Queries, say: Callable[[str], None]
-) -> tuple[Queries, dict[str, System]]:
-    """The answers of other programs to our queries.
-
-    Returns:
-        Those of the queries that were put to them (all, where there is no folder), and the systems.
-    """
-    if folder is None:
-        return queries, {}
-    theirs = read_log(folder)
-    asked = read_asked(folder, "", theirs)
-    place = {
-        (theirs.user_ids[user], round(ts, 3)): q
-        for q, (user, ts) in enumerate(zip(asked.user, asked.ts.tolist(), strict=True))
-    }
-    mine = zip(queries.user, queries.as_of.tolist(), strict=True)
-    found = np.array([place.get((log.events.user_ids[u], round(ts, 3)), -1) for u, ts in mine])
-    say(f"{folder}: {int((found >= 0).sum())} of {len(queries)} queries were put to the peers")
-    if not (found >= 0).any():
-        return queries, {}
-    kept = queries.pick(np.flatnonzero(found >= 0))
-    index = log.catalog.index
-    row = np.array([*(index.get(item_id, -1) for item_id in theirs.item_ids), -1], np.int64)
-    names = sorted(path.stem.removeprefix("recs_") for path in folder.glob("recs_*.parquet"))
-    answers = {
-        name: row[read_answer(folder, name, theirs, len(asked))][found[found >= 0]]
-        for name in names
-    }
-    systems: dict[str, System] = {
-        name: Answered(rows, len(log.catalog)) for name, rows in answers.items()
-    }
-    return kept, systems
 
 
 def narrowed(log: Log, before: float) -> Log:

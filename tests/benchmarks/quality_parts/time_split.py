@@ -10,6 +10,7 @@ from typing import Any
 
 from recsys.evaluation.protocol import FROZEN
 from recsys.evaluation.split import Queries
+from tests.benchmarks.quality_parts.asked_peers import answers, folder_of
 from tests.benchmarks.quality_parts.bench import Bench, Found
 from tests.benchmarks.quality_parts.judged import (
     OURS,
@@ -24,10 +25,8 @@ from tests.benchmarks.quality_parts.material import Log
 from tests.benchmarks.quality_parts.others import (
     Fitted,
     fit_others,
-    folder_of_peers,
     narrowed,
     others,
-    peers,
 )
 from tests.benchmarks.quality_parts.systems import Ours, Ranked, System, by_time, rank
 from tests.benchmarks.quality_parts.trained import Served, seeded, train
@@ -94,7 +93,7 @@ def _measured(bench: Bench, name: str) -> Measured:
         train(known, seeded(log.settings, seed), bench.say, bench.minutes) for seed in bench.seeds
     ]
     queries = by_time(log.new_queries(log.split_time, bench.max_queries))
-    queries, answered = peers(folder_of_peers(bench.peers, name, "time"), log, queries, bench.say)
+    queries, answered = answers(folder_of(bench, log), log, queries, bench.say)
     bench.say(f"{name}: ranking {len(queries)} queries")
     systems = {**ours(log, served, queries), **_rest(log, served[0], queries, fitted), **answered}
     return Measured(log, served, fitted, rank(log, served[0].scene(log), queries, systems))

@@ -21,6 +21,7 @@ from tests.benchmarks import quality
 from tests.benchmarks.peers import exchange
 from tests.benchmarks.quality_parts import drift as drift_part
 from tests.benchmarks.quality_parts import kill, recovery
+from tests.benchmarks.quality_parts.asked_peers import answers, folder_of
 from tests.benchmarks.quality_parts.bench import Bench
 from tests.benchmarks.quality_parts.cold import SHARE, drawn_items, without_past
 from tests.benchmarks.quality_parts.judged import OURS, against, bootstrap_of, table, values_of
@@ -32,10 +33,9 @@ from tests.benchmarks.quality_parts.others import (
     fit_others,
     narrowed,
     others,
-    peers,
 )
 from tests.benchmarks.quality_parts.staleness import items, users, weeks
-from tests.benchmarks.quality_parts.systems import Ours, Popular, Ranked, by_time, rank
+from tests.benchmarks.quality_parts.systems import Ours, Popular, Ranked, System, by_time, rank
 
 TINY = (
     "encoder.n_dims=8",
@@ -81,7 +81,7 @@ def test_ours_and_popularity_have_the_ranks_of_the_protocol(log: Log, queries: Q
     asked = protocol.ask(log.events, scene, queries, log.touches, log.settings)
     asked = protocol.with_baselines(asked, log.events, scene, log.positive, log.settings, start)
     expected = protocol.score_new(scene, asked, 5, start)
-    systems = {
+    systems: dict[str, System] = {
         protocol.OURS: Ours(log, scene, queries, interest),
         protocol.FROZEN: Ours(log, scene, queries, interest, frozen_at=start),
         **{name: Popular(scene, window_s) for name, window_s in POPULAR_WINDOWS_S.items()},
@@ -154,10 +154,28 @@ def test_answers_of_peers_are_ranked_by_their_place_in_the_file(
         np.zeros((len(some), 2), "f4"),
     )
     exchange.write_answer(tmp_path, "oracle", answer, theirs, {})
-    kept, systems = peers(tmp_path, log, queries, _quiet)
+    (tmp_path / exchange.SPLIT).write_text(json.dumps({"start": log.split_time}))
+    kept, systems = answers(tmp_path, log, queries, _quiet)
     assert len(kept) == len(some)
     ranks = rank(log, _scene(log), kept, systems).ranks[kept.target_bounds[:-1], 0]
     assert np.mean(ranks == 0) > 0.9  # but where the first right answer is not to be had
+
+
+def test_every_query_of_ours_is_put_to_the_peers(
+    log: Log, queries: Queries, tmp_path: Path
+) -> None:
+    folder = folder_of(Bench((), 1, _quiet, peers=tmp_path), log)
+    assert folder is not None
+    theirs = exchange.read_log(folder)
+    asked = exchange.read_asked(folder, exchange.TEST, theirs)
+    assert len(asked) == len(queries)
+    nothing = np.full((len(asked), 1), -1), np.zeros((len(asked), 1), np.float32)
+    exchange.write_answer(folder, "silent", nothing, theirs, {})
+    kept, systems = answers(folder, log, queries, _quiet)
+    np.testing.assert_array_equal(kept.as_of, queries.as_of)
+    assert list(systems) == ["silent"]
+    elsewhere = log.only(log.events.ts < log.split_time)
+    assert answers(folder, elsewhere, queries, _quiet)[1] == {}  # of another split
 
 
 def test_cold_items_have_no_past_and_keep_their_future(log: Log) -> None:
@@ -223,7 +241,9 @@ def test_ours_is_held_against_the_best_of_the_others_with_a_paired_interval(
 ) -> None:
     n = 200
     bounds = np.arange(n + 1)
-    rows = Queries(np.arange(n), bounds[:-1] * 1.0, bounds[:-1], bounds, np.zeros(n, np.int64))
+    rows = Queries(
+        np.arange(n), bounds[:-1].astype(np.float64), bounds[:-1], bounds, np.zeros(n, np.int64)
+    )
     ranks = np.zeros((n, 3), np.int64)
     ranks[:, 1], ranks[:, 2] = 1, 3
     values = values_of(Ranked(rows, (OURS, "near", "far"), ranks, np.full(n, 50)))
