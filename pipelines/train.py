@@ -25,7 +25,7 @@ from ray.train.torch import TorchTrainer
 
 from pipelines import train_phases
 from pipelines.embed import parse_time
-from pipelines.encode import encoder_source, text_vectors
+from pipelines.encode import EncoderSource
 from pipelines.job import (
     ConfigOption,
     Job,
@@ -41,10 +41,10 @@ from pipelines.job import (
     ray_session,
     timed,
 )
-from pipelines.models import model_folder
 from pipelines.train_board import ToBoard, error_of, new_board
 from pipelines.train_display import check_mlflow, showing, sinks
 from pipelines.train_files import Chunk
+from pipelines.train_language import tuned_encoder
 from pipelines.train_loop import train_loop
 from pipelines.train_phases import Progress, Sizes
 from pipelines.train_picture import subject_of, write_picture
@@ -53,13 +53,15 @@ from pipelines.train_result import result_of
 from pipelines.train_rows import Basis, Gathered, gather, survey, with_transitions_of
 from pipelines.train_run import Run, identity_of
 from pipelines.train_stream import ROWS, EvenSplit, stream
+from pipelines.train_text import read_texts
 from pipelines.train_worker import Shared, Work
 from recsys.archive import Archive
 from recsys.bundle import publish_bundle
-from recsys.catalog import Catalog, catalog_from_items
-from recsys.encoder.weights import EncoderFiles, encoder_files
-from recsys.errors import DataError, UnavailableError
+from recsys.catalog import catalog_from_items
+from recsys.encoder.weights import EncoderFiles
+from recsys.errors import ConfigError, DataError, UnavailableError
 from recsys.schema import ITEMS
+from recsys.training.export import Exported
 from recsys.training.fitting import MIN_QUESTIONS
 from recsys.training.options import TrainSettings
 
@@ -97,15 +99,15 @@ def run(job: Job, options: Options | None = None) -> dict[str, Any]:
         with timed(stages, "read"):
             plan = _plan(job, run_, options)
         with timed(stages, "encode"):
-            encoder, text = _text(job, plan.catalog)
+            encoder, source, text = read_texts(job, plan.catalog)
         with timed(stages, "gather"):
             index = plan.catalog.index
             basis = Basis(index, job.settings, plan.until, plan.tail_start, run_.prefix)
             gathered = gather(job, basis)
-        work = _work(job, run_, plan, gathered, text)
+        work = _work(job, run_, plan, gathered, (source, text))
         with timed(stages, "train"):
             progress, n_starts = _train(job, work, gathered)
-        result = result_of(run_.result(), job.settings)
+        result, encoder = _result(job, run_, encoder)
         first, shared = gathered.chunks["whole"][0], ray.get(work.shared)
         subject = subject_of(run_, first, shared, result, job.settings)
     with timed(stages, "publish"):
@@ -149,21 +151,26 @@ def _plan(job: Job, run_: Run, options: Options) -> Plan:
     return plan
 
 
-def _text(job: Job, catalog: Catalog) -> tuple[EncoderFiles | None, Floats | None]:
-    """The encoder, and (N, E) vectors of the item texts; None where nothing says anything."""
-    if not job.settings.model.use_text:
-        return None, None
-    encoder = encoder_files(model_folder(job.settings.encoder.model), job.settings.encoder)
-    source = encoder_source(job.store, encoder, job.settings.encoder)
-    found = text_vectors(catalog.item_texts(), source)
-    if len(found.distinct) == 0:
-        return encoder, None
-    nothing = np.zeros((1, found.distinct.shape[1]), np.float32)
-    return encoder, np.concatenate([found.distinct, nothing])[found.row]
+def _result(
+    job: Job, run_: Run, encoder: EncoderFiles | None
+) -> tuple[Exported, EncoderFiles | None]:
+    """What the workers left, and the encoder: the tuned one where it was trained."""
+    tensors, tuned = run_.result()
+    if tuned is not None:
+        encoder = tuned_encoder(job.store, tuned, job.settings)
+    return result_of(tensors, job.settings), encoder
 
 
-def _work(job: Job, run_: Run, plan: Plan, gathered: Gathered, text: Floats | None) -> Work:
+def _work(
+    job: Job,
+    run_: Run,
+    plan: Plan,
+    gathered: Gathered,
+    said: tuple[EncoderSource | None, Floats | None],
+) -> Work:
     chunks, settings = gathered.chunks, job.settings
+    source, text = said
+    is_frozen = settings.train.stage == "frozen"
     whole = gathered.whole.finish(text, plan.catalog)
     whole = with_transitions_of(job.store, chunks["whole"], whole, settings)
     pilot, tail_start = whole, plan.tail_start
@@ -175,15 +182,17 @@ def _work(job: Job, run_: Run, plan: Plan, gathered: Gathered, text: Floats | No
             pilot = with_transitions_of(job.store, chunks["pilot"], pilot, settings)
         except DataError:  # nothing positive before the tail: there is nothing to pilot
             tail_start = None
+    texts = [] if is_frozen else plan.catalog.item_texts()
     sizes = Sizes(_n_events(gathered.chunks["pilot"]), _n_events(gathered.chunks["whole"]))
     return Work(
         run=run_,
         settings=job.settings,
-        shared=ray.put(Shared(pilot, whole, gathered.validation)),
+        shared=ray.put(Shared(pilot, whole, gathered.validation, texts)),
         sizes=sizes,
         tail_start=tail_start,
         first=train_phases.first(job.settings.train, tail_start is not None),
         board=new_board(),
+        language=None if is_frozen else source,
     )
 
 
@@ -220,6 +229,19 @@ def _train(job: Job, work: Work, gathered: Gathered) -> tuple[Progress, int]:
 
 
 def _scaling(train: TrainSettings) -> ScalingConfig:
+    """As many workers as there is room for, within bounds.
+
+    Raises:
+        ConfigError: if this machine, where no node can join, lacks room for the fewest.
+    """
+    needed = min(train.min_workers, train.max_workers) * train.cpus_per_worker
+    n_cpus = ray.cluster_resources().get("CPU", 0.0)
+    if needed > n_cpus and "RAY_ADDRESS" not in os.environ:
+        raise ConfigError(
+            f"train.min_workers = {train.min_workers}",
+            f"needs {needed:g} CPUs, and this machine gives Ray {n_cpus:g}",
+            "Lower it or train.cpus_per_worker, or name a cluster in RAY_ADDRESS",
+        )
     elastic = (min(train.min_workers, train.max_workers), train.max_workers)
     return ScalingConfig(
         num_workers=elastic if elastic[0] < elastic[1] else train.max_workers,

@@ -20,6 +20,10 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from recsys.training.learner import Learner
+from recsys.training.text_shard import shard
+from recsys.training.text_tower import TextTower
+
+_LANGUAGE = "network.language."  # what begins so is shared out by the language model itself
 
 
 class Workers:
@@ -77,11 +81,22 @@ class Joined(nn.Module):
         mine = 0 if batch is None else len(batch.last)
         (everybody,) = self._workers.sums(mine)
         if batch is None:
-            nothing = [(p * 0.0).sum() for p in self.network.parameters() if p.requires_grad]
-            return torch.stack(nothing).sum(), torch.tensor(0)
+            return self._nothing(), torch.tensor(0)
         loss, n_questions = self.network(batch)
         own = loss.detach()  # what is reported; the gradient alone is weighed
         return own + (loss - own) * (self._workers.n * mine / everybody), n_questions
+
+    def _nothing(self) -> Tensor:
+        """Zero, in which every trained weight takes part."""
+        language: Any = getattr(self.network, "language", None)
+        own = [
+            (weight * 0.0).sum()
+            for name, weight in self.network.named_parameters()
+            if weight.requires_grad and not name.startswith("language.")
+        ]
+        if language is not None:  # the others wait for its part of a step
+            own.append(language(torch.zeros(0, dtype=torch.int64)).sum() * 0.0)
+        return torch.stack(own).sum()
 
 
 def wrapper(workers: Workers, parallel: str) -> Callable[[nn.Module], nn.Module] | None:
@@ -97,6 +112,9 @@ def wrapper(workers: Workers, parallel: str) -> Callable[[nn.Module], nn.Module]
     def wrap(network: nn.Module) -> nn.Module:
         joined = Joined(network, workers)
         if parallel == "fsdp":
+            language = getattr(network, "language", None)
+            if isinstance(language, TextTower):
+                shard(language)
             fully_shard(joined)  # in place
             return joined
         return DistributedDataParallel(joined)
@@ -130,7 +148,10 @@ def restore_state(learner: Learner, state: dict[str, Tensor], workers: Workers) 
         like: dict[str, Any] = {f"network.{k}": v for k, v in learner.network.state_dict().items()}
         for i, parameter in enumerate(trained):
             like |= {f"optimiser.{i}.{name}": parameter for name in ("exp_avg", "exp_avg_sq")}
-        state = {name: _sharded(value, like.get(name)) for name, value in state.items()}
+        state = {
+            name: value if name.startswith(_LANGUAGE) else _sharded(value, like.get(name))
+            for name, value in state.items()
+        }
     learner.restore(state)
     set_apart(learner, workers)
 

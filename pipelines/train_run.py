@@ -185,26 +185,32 @@ class Run:
         state = self.state()
         return None if state is None or state["best"] is None else self._read(state["best"])
 
-    def save_result(self, tensors: Tensors) -> None:
-        """Write what a bundle is made of."""
+    def save_result(
+        self, tensors: Tensors, encoder: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> None:
+        """Write what a bundle is made of.
+
+        Args:
+            tensors: the trained model.
+            encoder: blob entries of the tuned language model; None = none was tuned.
+        """
         data = _bytes(tensors)
         path = self.store.put_content(f"{self.prefix}/state", data, ".safetensors")
-        entry = {"path": path, "sha256": digest(data)}
+        entry = {"path": path, "sha256": digest(data), "encoder": encoder}
         self._change(lambda old: {**old, "result": entry})
 
-    def result(self) -> Tensors:
+    def result(self) -> tuple[Tensors, dict[str, Any] | None]:
         """What ``save_result`` wrote.
 
         Raises:
             NotFoundError: if training has not come to its end.
         """
         state = self.state()
-        if state is None or state.get("result") is None:
+        if state is None or state["result"] is None:
             raise NotFoundError(f"result of run {self.prefix}", "is not there", "Run train again")
-        tensors: Tensors = load_tensors(
-            self.store.read(state["result"]["path"], state["result"]["sha256"])
-        )
-        return tensors
+        entry = state["result"]
+        tensors: Tensors = load_tensors(self.store.read(entry["path"], entry["sha256"]))
+        return tensors, entry["encoder"]
 
     def finish(self, figures: Mapping[str, Any]) -> None:
         """Mark the run as complete and remove its checkpoints and rows."""

@@ -28,7 +28,7 @@ BLOCK_BYTES = 1 << 20
 """Largest block that a worker receives, about."""
 AHEAD_BYTES = 32 << 20
 """Of blocks that were read ahead of the workers."""
-EPOCH_TASKS = 512
+EPOCH_TASKS = 128
 """Most tasks of one epoch."""
 
 
@@ -60,7 +60,8 @@ def stream(
         n_tasks=n_tasks,
     )
     n_blocks = train.n_epochs * n_tasks
-    ds = ray.data.range(n_blocks, override_num_blocks=n_blocks)
+    numbers = [{"id": number} for number in range(n_blocks)]
+    ds = ray.data.from_items(numbers, override_num_blocks=n_blocks)
     ds.context.target_max_block_size = BLOCK_BYTES
     at_once = TaskPoolStrategy(size=min(2, n_blocks))  # no CPU of their own: workers may take all
     return ds.map_batches(task, batch_size=None, num_cpus=0, compute=at_once)

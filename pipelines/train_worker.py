@@ -17,7 +17,9 @@ import ray
 import ray.train
 
 from pipelines import train_phases
+from pipelines.encode import EncoderSource
 from pipelines.train_board import Meter
+from pipelines.train_language import begin, tower_of, tuned_blobs
 from pipelines.train_parallel import (
     Workers,
     gathered,
@@ -50,6 +52,8 @@ class Shared:
     whole: Surroundings
     validation: pa.Table
     """``USER_ROWS`` with questions in the tail."""
+    texts: list[str]
+    """(N,) what the items say, where the language model is trained; else empty."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,8 @@ class Work:
     first: Progress
     board: Any
     """Handle of the ``Board``."""
+    language: EncoderSource | None = None
+    """The language model that is trained too; None = its vectors stay as they are."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +121,7 @@ class Training:
         learner = self._learner(progress)
         if tensors is not None:
             restore_state(learner, tensors, self.workers)
+        begin(learner, is_new=tensors is None)
         shard = ray.train.get_dataset_shard(ROWS)
         assert shard is not None
         blocks: Any = iter(
@@ -143,6 +150,7 @@ class Training:
             seed=train.seed,
             device=self.device,
             wrap=wrapper(self.workers, train.parallel),
+            language=tower_of(self.work.language, self.shared.texts, self.settings, self.workers),
         )
         set_apart(learner, self.workers)
         return learner
@@ -221,6 +229,7 @@ class Training:
     def _validate(self, learner: Learner) -> float:
         """NDCG@10 on the tail; each worker ranks a share of the rows."""
         assert self.validation is not None
+        learner.refresh()
         rows = self.shared.validation
         mine = rows.take(pa.array(np.arange(self.workers.rank, len(rows), self.workers.n)))
         sums = np.zeros(2)
@@ -279,9 +288,12 @@ class Training:
         log = self.shared.whole if refitted else self.shared.pilot
         if log.text is not None:
             log = replace(log, text=log.text.copy())  # torch wants memory that it may write to
-        learner = Learner(log, self.settings, n_steps=1, seed=0)
+        language = tower_of(self.work.language, self.shared.texts, self.settings)
+        learner = Learner(log, self.settings, n_steps=1, seed=0, language=language)
         learner.restore(found[1])
-        run.save_result(result_tensors(exported(learner.network, log, self.settings)))
+        learner.refresh()
+        tensors = result_tensors(exported(learner.network, log, self.settings))
+        run.save_result(tensors, tuned_blobs(learner, run.store))
 
 
 _NOTHING = pack(USER_ROWS.empty_table())

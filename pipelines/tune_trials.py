@@ -95,12 +95,14 @@ class Watch(tune.Callback):  # type: ignore[misc]
     """Follows the trials on the driver.
 
     Args:
-        on_over: called with each trial that is over.
+        on_over: called with each trial that is over; where it fails, the search ends, and
+            ``failure`` is that error (raised inside Tune it would lose its name).
     """
 
     on_over: Callable[[Trial], None]
     trials: dict[int, Trial] = field(default_factory=dict)
     started: dict[int, float] = field(default_factory=dict)
+    failure: RecsysError | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its set-up to restore it later; we never do, and a display does not pickle
@@ -140,8 +142,27 @@ class Watch(tune.Callback):  # type: ignore[misc]
     def _over(self, number: int) -> None:
         seconds = round(time.monotonic() - self.started[number], 1)
         self.trials[number] = replace(self.trials[number], seconds=seconds)
-        if self.trials[number].is_over:
+        if not self.trials[number].is_over or self.failure is not None:
+            return
+        try:
             self.on_over(self.trials[number])
+        except RecsysError as error:
+            self.failure = error
+
+
+class Until(tune.Stopper):  # type: ignore[misc]
+    """Ends a search whose trials cannot be kept."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002
+        """Trials end by themselves."""
+        return False
+
+    def stop_all(self) -> bool:
+        """See ``ray.tune.Stopper``."""
+        return self._watch.failure is not None
 
 
 class Halving(ASHAScheduler):  # type: ignore[misc]
@@ -203,6 +224,9 @@ def run_trials(
 
     Returns:
         The trials that were started, by number.
+
+    Raises:
+        RecsysError: what ``watch`` met where it kept a trial.
     """
     watch, budget_s = watched
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # our record has it all
@@ -223,6 +247,7 @@ def run_trials(
             ),
             run_config=tune.RunConfig(
                 storage_path=folder,
+                stop=Until(watch),
                 verbose=0,
                 callbacks=[watch],
                 failure_config=tune.FailureConfig(max_failures=_RETRIES),
@@ -230,4 +255,6 @@ def run_trials(
         )
         with redirect_stdout(StringIO()):  # stdout is for our report
             tuner.fit()
+    if watch.failure is not None:
+        raise watch.failure
     return [watch.trials[number] for number in sorted(watch.trials)]

@@ -173,7 +173,7 @@ def trend_part(query: Query, warm: npt.NDArray[np.bool_], trend_features: Floats
         raise ValueError(f"trend features have {have} half-lives, their weights {want}")
     total = np.zeros(len(trend_features), np.float32)
     weights = np.stack([query.cold_trend[0], query.warm_trend[0]])
-    offset = np.array([query.cold_offset[0], 0.0], np.float32)
+    offset = np.array([query.cold_offset[0], 0.0, query.new_offset[0]], np.float32)
     _weigh_trend(trend_features, warm, weights, offset, total)
     return total
 
@@ -225,13 +225,14 @@ def _dots(u: Floats, vectors: Floats, out: Floats) -> None:
 def _weigh_trend(
     features: Floats, warm: npt.NDArray[np.bool_], weights: Floats, offset: Floats, out: Floats
 ) -> None:
-    """``weights`` (2, Ht) and ``offset`` (2,) are those of cold and of warm items."""
+    """``weights`` (2, Ht) of cold and of warm items, ``offset`` (3,) of these and of new ones."""
     for i in range(features.shape[0]):
         row = 1 if warm[i] else 0
-        total = np.float32(0.0)
+        total, is_new = np.float32(0.0), True
         for j in range(features.shape[1]):
             total += weights[row, j] * features[i, j]
-        out[i] = total + offset[row]
+            is_new &= features[i, j] == 0.0
+        out[i] = offset[2] if is_new and not warm[i] else total + offset[row]
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

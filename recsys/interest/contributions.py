@@ -42,6 +42,8 @@ def contributions(
     interest = interest_parts(query.vectors, items.vectors).astype(np.float64)
     warm = query.warm_trend.astype(np.float64) @ trend_features.T
     cold = query.cold_trend.astype(np.float64) @ trend_features.T + query.cold_offset[:, None]
+    is_new = ~(trend_features != 0.0).any(axis=1)
+    cold = np.where(is_new, query.new_offset[:, None], cold)
     scores = interest + np.where(items.warm, warm, cold)
     added: npt.NDArray[np.float64] = (scores[0] - scores[1:]).T
     return added

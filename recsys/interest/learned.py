@@ -1,7 +1,8 @@
 """The learned interest encoder as it serves: NumPy only, the same numbers as the trained network.
 
     z = x_item + kind + W given;  y = z + MLP(z);  v = y / sqrt(1 + |y|^2);  a_h = a_max sigmoid(A z)_h
-    q, w = readout(S_h / m_h, c_h(t), log(1 + m_h(t)), log(1 + m_h), gap)
+    c_h  = m_h(t) / (m_h(t) + m_0h)
+    q, w = readout(c_h S_h / m_h, log(1 + m_h(t)), log(1 + m_h), gap)
 
 Names of the tensors are those of ``recsys.training.network``, with the half-lives in rising order.
 """
@@ -91,7 +92,7 @@ class LearnedInterest:
     @property
     def n_trend(self) -> int:
         """Ht."""
-        return (len(self._tensors["readout.trend.2.bias"]) - 1) // 2
+        return (len(self._tensors["readout.trend.2.bias"]) - 2) // 2
 
     def evidence(self, events: FoldBatch, items: ItemTable) -> EventEvidence:
         """See ``InterestModel.evidence``."""
@@ -122,27 +123,30 @@ class LearnedInterest:
         mass = np.concatenate([banks.mass, banks.negative_mass], axis=1)
         sums = np.concatenate([banks.sums, banks.negative_sums], axis=1)
         now = mass * half_lives_passed(gap_s, self._half_lives_s)
-        taste = np.asarray(sums / (mass + np.float32(MASS_EPS))[..., None], np.float32)
-        mean = _norm(taste, tensors, "readout.norm_mean")
-        mean *= (mass > 0.0)[..., None]
+        sure = now / (now + np.exp(tensors["readout.log_m_0"]))
+        mean = np.asarray(sums / (mass + np.float32(MASS_EPS))[..., None], np.float32)
         gap = (np.log1p(gap_s / HOUR_S) * GAP_SCALE).astype(np.float32)[:, None]
-        sure = now / (now + np.float32(self._interest.confidence_mass))
         felt = np.concatenate([sure, np.log1p(now), np.log1p(mass), gap], axis=1)
+        share = _softmax(_linear(felt, tensors, "readout.skip"))
+        loud = (share * sure[:, : self._n_good]).sum(axis=1)[:, None, None]
+        taste = mean[:, : self._n_good] * sure[:, : self._n_good, None]
+        as_it_is = np.einsum("qh,bhd->bqd", tensors["readout.plain"], taste)
+        mean = _norm(mean, tensors, "readout.norm_mean") * sure[..., None]
         said = np.concatenate([mean.reshape(len(mean), -1), felt], axis=1)
         mixed = _linear(_gelu(_linear(said, tensors, "readout.mix.0")), tensors, "readout.mix.3")
-        share = _softmax(_linear(felt, tensors, "readout.skip"))
         straight = np.einsum("bh,bhd->bd", share, mean[:, : self._n_good])
-        as_it_is = np.einsum("qh,bhd->bqd", tensors["readout.plain"], taste[:, : self._n_good])
         vectors = mixed.reshape(len(mean), self.n_queries, self.n_dims) + straight[:, None]
+        vectors = _norm(vectors, tensors, "readout.norm_out") * loud + as_it_is
         trend = _linear(
             _gelu(_linear(felt, tensors, "readout.trend.0")), tensors, "readout.trend.2"
         )
         n = self.n_trend
         return Query(
-            vectors=_norm(vectors, tensors, "readout.norm_out") + as_it_is.astype(np.float32),
+            vectors=vectors.astype(np.float32),
             warm_trend=np.ascontiguousarray(trend[:, :n]),
             cold_trend=np.ascontiguousarray(trend[:, n : 2 * n]),
             cold_offset=np.ascontiguousarray(trend[:, 2 * n]),
+            new_offset=np.ascontiguousarray(trend[:, 2 * n + 1]),
         )
 
     def _plain(self, item: Floats, code: npt.NDArray[np.int64], value: npt.NDArray[Any]) -> Floats:
@@ -179,6 +183,7 @@ class LearnedInterest:
 _NAMES = (
     "value",
     "readout.plain",
+    "readout.log_m_0",
     "event.kind.weight",
     "event.given.weight",
     *(f"event.{layer}.{part}" for layer in ("mlp.0", "mlp.2", "importance") for part in ("weight", "bias")),

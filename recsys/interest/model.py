@@ -5,7 +5,10 @@
 Between the two stands the additive decayed state (``recsys.decay.fold``), which no model changes.
 The profile table, the pool, the gateway, replays and evaluation know a model by this alone.
 
-    score_i = max_q q.x_i + (warm_i ? warm_trend.T_i : cold_trend.T_i + cold_offset) + neighbours_i
+    score_i = max_q q.x_i + trend_i + neighbours_i
+    trend_i = warm_trend.T_i                 an item that had events when the model was fitted
+            = cold_trend.T_i + cold_offset   a later one
+            = new_offset                     a later one that nobody has chosen yet: T_i = 0
 
 with ``T_i`` = log(1 + decayed popularity) of the item at each half-life of the trend.
 """
@@ -104,6 +107,8 @@ class Query(NamedTuple):
     """(B, Ht) weights of the trend of all others."""
     cold_offset: Floats
     """(B,) what all others get on top."""
+    new_offset: Floats
+    """(B,) what those of them get that have no trend yet."""
 
     def pick(self, rows: Any) -> Query:
         """Some users: a slice, or an array of positions."""

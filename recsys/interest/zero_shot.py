@@ -65,7 +65,8 @@ class ZeroShot:
         """See ``InterestModel.query``; one vector, and the same trend for all."""
         u = queries(banks, as_of, self.weights, self.interest)
         trend = np.repeat(self.weights.trend[None], len(u), axis=0)
-        return Query(u[:, None], trend, trend, np.zeros(len(u), np.float32))
+        nothing = np.zeros(len(u), np.float32)
+        return Query(u[:, None], trend, trend, nothing, nothing)
 
 
 def weigh(

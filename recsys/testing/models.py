@@ -46,11 +46,12 @@ def random_interest(settings: Settings, rng: np.random.Generator) -> LearnedInte
         "readout.mix.3": (settings.model.n_queries * n_dims, _N_HIDDEN),
         "readout.skip": (n_good, n_felt),
         "readout.trend.0": (_N_HIDDEN, n_felt),
-        "readout.trend.2": (2 * n_trend + 1, _N_HIDDEN),
+        "readout.trend.2": (2 * n_trend + 2, _N_HIDDEN),
     }
     tensors: dict[str, npt.NDArray[np.float64]] = {
         "value": np.array([3.0, 1.5]),
         "event.kind.weight": 0.3 * rng.normal(size=(n_kinds + 1, n_dims)),
+        "readout.log_m_0": 0.3 * rng.normal(size=n_lives),
         "readout.plain": 0.3 * rng.normal(size=(settings.model.n_queries, n_good)),
         "event.given.weight": 0.3 * rng.normal(size=(n_dims, 2)),
     }

@@ -26,6 +26,7 @@ from recsys.transitions import N_FOLDS, Pasts, Transitions, pasts
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Times = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 _POPULAR_SHARE = 0.5
 _POPULAR_POWER = 0.75
@@ -87,6 +88,8 @@ class Candidates(NamedTuple):
     """(P,) place in ``trend``."""
     trend: Floats
     """(G, C, Ht) features."""
+    muted: Bools
+    """(C,) items whose trend is not seen where they are cold."""
     target_bounds: Ints
     """(P + 1,) offsets into ``target``."""
     target: Ints
@@ -205,6 +208,7 @@ class BatchMaker:
             cutoff=never if cutoff is None else cutoff[asked.run],
             cell=cell.astype(np.int64),
             trend=log.trend.features(cells, rows),
+            muted=np.zeros(len(rows), np.bool_) if cutoff is None else self._muted(len(rows)),
             target_bounds=asked.target_bounds,
             target=np.searchsorted(rows, asked.target).astype(np.int64),
             past=None if learned is None else histories(pack, asked, learned, cutoff is None),
@@ -218,6 +222,10 @@ class BatchMaker:
         if self._train.targets == "all":
             return np.full((len(pack.bounds) - 1, len(rows)), np.inf)
         return first_touched(pack, rows, self._log.n_items)
+
+    def _muted(self, n: int) -> Bools:
+        drawn: Bools = self.rng.random(n) < self._train.mute_share
+        return drawn
 
     def _history(self) -> Any:
         if self._train.history == "mixed":

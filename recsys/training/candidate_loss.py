@@ -1,7 +1,8 @@
 """Softmax cross-entropy over candidates with trend, cold items and masks, a slice at a time.
 
     logit_pc = max_q q_pq.x_c + w_p.T_pc                     a warm candidate
-             = max_q q_pq.base_c + w'_p.T_pc + offset_p      one that is cold for this question
+             = max_q q_pq.base_c + w'_p.T_pc + offset_p      one that is cold for this question,
+                                                             with an offset apart where T is 0
     loss_p   = mean over right answers a of  log sum_c exp(logit_pc + correction_c) - logit_pa
 
 The matrix of questions and candidates is never whole in memory: of each slice the loss and all its
@@ -40,6 +41,8 @@ class Scored(NamedTuple):
     """(P, Ht)."""
     cold_offset: Tensor
     """(P,)."""
+    new_offset: Tensor
+    """(P,) of cold items without any trend."""
     strength: Tensor
     """() of the transitions."""
 
@@ -71,7 +74,9 @@ def plain_logits(scored: Scored, candidates: Candidates) -> Tensor:
     warm = torch.einsum("pqd,cd->pqc", scored.query, scored.warm).amax(1)
     text = torch.einsum("pqd,cd->pqc", scored.query, scored.cold).amax(1)
     warm = warm + torch.einsum("pch,ph->pc", trend, scored.warm_trend)
-    text = text + torch.einsum("pch,ph->pc", trend, scored.cold_trend) + scored.cold_offset[:, None]
+    known = torch.einsum("pch,ph->pc", trend, scored.cold_trend) + scored.cold_offset[:, None]
+    seen = (trend != 0.0).any(2) & ~torch.from_numpy(candidates.muted).to(device)
+    text = text + torch.where(seen, known, scored.new_offset[:, None])
     correction = torch.from_numpy(corrections(candidates)).to(device)
     every = slice(0, len(candidates.run))
     pairs = torch.from_numpy(transition_features(candidates, every)).to(device)
@@ -137,14 +142,15 @@ class _Dots(NamedTuple):
 
 
 _NONE, _WARM, _COLD = 0, 1, 2
+_HEADS = slice(3, 7)  # of Scored: the weights that a user gives to trends
 
 
 def _slice_loss(given: Any, candidates: Candidates, part: slice, gradients: Any) -> float:
     """Loss of some questions; their gradients are added to those given."""
     flat = given.query[part].reshape(-1, given.query.shape[2])
     dots = _dots(given, candidates, part)
-    trend = (candidates.cell[part], candidates.trend)
-    weights = (given.warm_trend[part], given.cold_trend[part], given.cold_offset[part])
+    trend = (candidates.cell[part], candidates.trend, candidates.muted)
+    weights = tuple(head[part] for head in given[_HEADS])
     bounds = candidates.target_bounds[part.start : part.stop + 1]
     right = candidates.target[bounds[0] : bounds[-1]]
     counts = np.diff(bounds)
@@ -160,8 +166,7 @@ def _slice_loss(given: Any, candidates: Candidates, part: slice, gradients: Any)
     loss, share = _softmax_loss(logits, which, right, counts)
     share /= len(candidates.run)
     gradients.strength[...] += float((share * pairs).sum())
-    heads = (gradients.warm_trend, gradients.cold_trend, gradients.cold_offset)
-    _spread(share, dots, trend, tuple(head[part] for head in heads))
+    _spread(share, dots, trend, tuple(head[part] for head in gradients[_HEADS]))
     to_query = np.zeros_like(flat)
     for dot, items, to_items in (
         (dots.warm, given.warm, gradients.warm),
@@ -220,7 +225,7 @@ def _roles(times: Any, spans: Any, touched: Any, role: Any) -> None:
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _add_up(dots: Any, weights: Any, trend: Any, logits: Any) -> None:
-    cell, features = trend
+    cell, features, muted = trend
     for p in range(logits.shape[0]):
         for c in range(logits.shape[1]):
             role = dots.role[p, c]
@@ -230,18 +235,19 @@ def _add_up(dots: Any, weights: Any, trend: Any, logits: Any) -> None:
             total = some[p, 0, c]
             for q in range(1, some.shape[1]):
                 total = max(total, some[p, q, c])
+            if role == _COLD and _is_new(features[cell[p], c], muted[c]):
+                logits[p, c] = total + weights[3][p]
+                continue
             weight = weights[1] if role == _COLD else weights[0]
             for h in range(features.shape[2]):
                 total += weight[p, h] * features[cell[p], c, h]
-            if role == _COLD:
-                total += weights[2][p]
-            logits[p, c] = total
+            logits[p, c] = total + weights[2][p] if role == _COLD else total
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)  # type: ignore[untyped-decorator]
 def _spread(gradient: Any, dots: Any, trend: Any, heads: Any) -> None:
     """Turn dots into their gradients, in place, and add those of the trend weights."""
-    cell, features = trend
+    cell, features, muted = trend
     for p in range(gradient.shape[0]):
         for c in range(gradient.shape[1]):
             role, g = dots.role[p, c], gradient[p, c]
@@ -250,11 +256,25 @@ def _spread(gradient: Any, dots: Any, trend: Any, heads: Any) -> None:
                 _to_nearest(dots.cold, p, c, g if role == _COLD else np.float32(0.0))
             if role == _NONE or g == 0.0:
                 continue
+            if role == _COLD and _is_new(features[cell[p], c], muted[c]):
+                heads[3][p] += g
+                continue
             head = heads[1] if role == _COLD else heads[0]
             for h in range(features.shape[2]):
                 head[p, h] += g * features[cell[p], c, h]
             if role == _COLD:
                 heads[2][p] += g
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _is_new(features: Any, muted: bool) -> bool:
+    """Whether a cold item shows no trend."""
+    if muted:
+        return True
+    for h in range(features.shape[0]):
+        if features[h] != 0.0:
+            return False
+    return True
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]

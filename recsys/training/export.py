@@ -108,6 +108,7 @@ def _sorted_tensors(
     for part in ("weight", "bias"):
         found[f"event.importance.{part}"] = found[f"event.importance.{part}"][order]
         found[f"readout.skip.{part}"] = found[f"readout.skip.{part}"][good]
+    found["readout.log_m_0"] = found["readout.log_m_0"][order]
     found["readout.plain"] = found["readout.plain"][:, good]
     found["readout.skip.weight"] = found["readout.skip.weight"][:, felt]
     found["readout.trend.0.weight"] = found["readout.trend.0.weight"][:, felt]
@@ -116,7 +117,7 @@ def _sorted_tensors(
     if not network.use_trend:
         last = found["readout.trend.2.weight"], found["readout.trend.2.bias"]
         for tensor in last:
-            tensor[:-1] = 0.0
+            tensor[:-2] = 0.0
     return found
 
 

@@ -3,7 +3,7 @@
     x_i   = P e_i + p + warm_i r_i                            an item: its text, and what is its own
     z     = x + kind + value;  y = z + MLP(z);  v = y / sqrt(1 + |y|^2);  a_h = a_max sigmoid(A z)_h
     S, m  = the additive decayed state of (a, v)              training.scan, decay.fold
-    q, w  = readout(S_h / m_h, c_h, log m_h now and then)    queries, and weights of the trends
+    q, w  = readout(c_h S_h / m_h, log m_h now and then)      queries, and weights of the trends
     s_i   = max_q q.x_i + w.T_i                               w and an offset apart for cold items
 
 The norms of ``v`` and ``a`` are bounded by construction, so one event moves a state by at most
@@ -45,6 +45,8 @@ class Asked(NamedTuple):
     """(P, Ht)."""
     cold_offset: Tensor
     """(P,)."""
+    new_offset: Tensor
+    """(P,) instead of trend and offset, where a cold item has no trend at all."""
 
 
 class ItemTower(nn.Module):
@@ -117,7 +119,8 @@ class Readout(nn.Module):
         n_lives = form.n_half_lives + form.n_negative_half_lives
         n_trend, n_felt = len(settings.trend.half_lives_s), 3 * n_lives + 1
         self.shape = (form.n_queries, n_dims)
-        self.m_0 = settings.interest.confidence_mass
+        first = math.log(settings.interest.confidence_mass)
+        self.log_m_0 = nn.Parameter(torch.full((n_lives,), first))
         self.n_trend = n_trend
         self.norm_mean, self.norm_out = nn.LayerNorm(n_dims), nn.LayerNorm(n_dims)
         self.mix = nn.Sequential(
@@ -128,7 +131,7 @@ class Readout(nn.Module):
         )
         self.skip = nn.Linear(n_felt, form.n_half_lives)
         self.trend = nn.Sequential(
-            nn.Linear(n_felt, 32), nn.GELU(approximate="tanh"), nn.Linear(32, 2 * n_trend + 1)
+            nn.Linear(n_felt, 32), nn.GELU(approximate="tanh"), nn.Linear(32, 2 * n_trend + 2)
         )
         self.plain = nn.Parameter(torch.zeros(form.n_queries, form.n_half_lives))
         nn.init.zeros_(self.skip.weight)
@@ -138,7 +141,7 @@ class Readout(nn.Module):
         nn.init.zeros_(last.weight)
         with torch.no_grad():
             last.bias[: 2 * n_trend] = _FIRST_TREND
-            last.bias[2 * n_trend] = 0.0
+            last.bias[2 * n_trend :] = 0.0
 
     def forward(self, sums: Tensor, mass: Tensor, passed: Tensor, gap_s: Tensor) -> Asked:
         """Read P states.
@@ -150,22 +153,25 @@ class Readout(nn.Module):
             gap_s: (P,) seconds since the last event.
         """
         now = mass * passed
-        # a mean of nothing is 0, and stays 0 behind the norm
-        taste = sums / (mass + MASS_EPS)[..., None]
-        mean = self.norm_mean(taste) * (mass > 0)[..., None]
+        sure = now / (now + torch.exp(self.log_m_0))
+        taste = sums / (mass + MASS_EPS)[..., None] * sure[..., None]
+        mean = self.norm_mean(sums / (mass + MASS_EPS)[..., None]) * sure[..., None]
         gap = torch.log1p(gap_s / HOUR_S)[:, None] * GAP_SCALE
-        felt = torch.cat([now / (now + self.m_0), torch.log1p(now), torch.log1p(mass), gap], 1)
+        felt = torch.cat([sure, torch.log1p(now), torch.log1p(mass), gap], 1)
         out = self.mix(torch.cat([mean.flatten(1), felt], 1)).reshape(-1, *self.shape)
         share = torch.softmax(self.skip(felt), 1)
-        straight = (mean[:, : share.shape[1]] * share[..., None]).sum(1)
-        as_it_is = torch.einsum("qh,phd->pqd", self.plain, taste[:, : share.shape[1]])
+        n_good = share.shape[1]
+        straight = (mean[:, :n_good] * share[..., None]).sum(1)
+        as_it_is = torch.einsum("qh,phd->pqd", self.plain, taste[:, :n_good])
+        loud = (share * sure[:, :n_good]).sum(1)[:, None, None]
         trend = self.trend(felt)
         n = self.n_trend
         return Asked(
-            query=self.norm_out(out + straight[:, None]) + as_it_is,
+            query=self.norm_out(out + straight[:, None]) * loud + as_it_is,
             warm_trend=trend[:, :n],
             cold_trend=trend[:, n : 2 * n],
             cold_offset=trend[:, 2 * n],
+            new_offset=trend[:, 2 * n + 1],
         )
 
 

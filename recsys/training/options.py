@@ -91,6 +91,9 @@ class TrainSettings(Section):
     """Shares of chunks with a virtual cutoff; of several, the pilot picks the best."""
     stale_span: PositiveFloat = 0.2
     """Oldest virtual cutoff before a chunk's end, as a share of the log's span."""
+    mute_share: Share = 0.3
+    """Share of the items that a step sees without their trend where they are cold, as on the day
+    they are born."""
     n_validation_queries: PositiveInt = 2_000
     """Queries drawn from the validation tail."""
     lora_rank: PositiveInt = 8

@@ -11,11 +11,14 @@ import pytest
 import ray.train
 
 from pipelines import train
+from pipelines.encode import EncoderSource
 from pipelines.job import Job
 from pipelines.train import Options
 from pipelines.train_run import Run
 from recsys.bundle import current_bundle_id, load_bundle
 from recsys.datasets import canonical
+from recsys.encoder.text import TextEncoder
+from recsys.encoder.weights import encoder_files
 from recsys.errors import ConfigError, DataError, NotFoundError, UnavailableError
 from recsys.schema import EVENTS
 from recsys.settings import DAY_S
@@ -131,6 +134,54 @@ def test_an_error_of_ours_ends_a_run_and_is_named(job: Job) -> None:
         train.run(wild, Options(name="wild", publish=False))
 
 
+@pytest.mark.parametrize("stage", ["lora", "full"])
+def test_the_language_model_is_trained_and_goes_into_the_bundle(
+    stage: str, job: Job, in_process: None
+) -> None:
+    tuned = with_settings(job, f"train.stage={stage}", "train.n_epochs=1", "train.refresh_every=5")
+    report = train.run(tuned, Options(name=stage, publish=False))
+    bundle = load_bundle(job.store, "default", report["bundle_id"])
+    before = encoder_files(job.settings.encoder.model, job.settings.encoder)
+    assert bundle.manifest["encoder"]["id"] != before.id
+    texts = bundle.catalog.item_texts()
+    encoder = EncoderSource(
+        job.store,
+        bundle.manifest["encoder"]["id"],
+        bundle.settings.encoder,
+        bundle.manifest["encoder"]["files"],
+    ).load()
+    read = bundle.projection.project(encoder.encode(texts[:5]))
+    assert np.isfinite(read).all()
+    old = TextEncoder(job.settings.encoder.model, job.settings.encoder).encode(texts[:5])
+    assert np.abs(encoder.encode(texts[:5]) - old).max() > 1e-4
+
+
+def test_without_texts_there_is_no_language_model_to_train(tmp_path: Path) -> None:
+    job = new_job(tmp_path / "job", "train.stage=lora")
+    put_events(job, events_of([(f"u{i}", "i", "click", START + i, None) for i in range(20)]))
+    with pytest.raises(ConfigError, match="no item text"):
+        train.run(job)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_two_workers_train_the_language_model_together(
+    parallel: str, job: Job, report: dict[str, Any]
+) -> None:
+    pair = with_settings(
+        job,
+        "train.min_workers=2",
+        "train.max_workers=2",
+        f"train.parallel={parallel}",
+        "train.stage=full",
+        "train.n_epochs=2",
+        "train.refresh_every=5",
+    )
+    again = train.run(pair, Options(name=parallel, publish=False))
+    assert again["history"][0]["loss"] == pytest.approx(report["history"][0]["loss"], rel=0.1)
+    assert load_bundle(job.store, "default", again["bundle_id"]).is_learned
+
+
 def test_nothing_from_until_on_is_known(job: Job, in_process: None) -> None:
     world = small_world()
     until = at_share(world.events, 0.5)
@@ -215,3 +266,9 @@ def test_a_run_that_may_lose_no_worker_says_how_to_go_on(job: Job) -> None:
         pytest.raises(UnavailableError, match="to resume"),
     ):
         train.run(strict, Options(name="strict", publish=False))
+
+
+def test_more_workers_than_this_machine_has_room_for_are_refused(job: Job) -> None:
+    crowd = with_settings(job, "train.min_workers=99", "train.max_workers=99")
+    with pytest.raises(ConfigError, match="needs 99 CPUs"):
+        train.run(crowd, Options(name="crowd"))

@@ -12,7 +12,7 @@ from pipelines.job import Job
 from pipelines.tune import Options
 from pipelines.tune_record import Record
 from pipelines.tune_trials import Trainer
-from recsys.errors import ConfigError, ConflictError, DataError
+from recsys.errors import ConfigError, ConflictError, DataError, StoreError
 from recsys.settings import Settings, load
 from recsys.training.search import Trial, with_values
 from tests.integration.past_logs import at_share, new_job, put_events, put_items, small_world
@@ -21,10 +21,6 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
 
 WORLD = small_world()
 SPACE = "train.dropout: {kind: uniform, low: 0.1, high: 0.9}\n"
-
-
-class Killed(BaseException):
-    """Stands for the end of the process: nothing catches it."""
 
 
 @pytest.fixture
@@ -89,18 +85,18 @@ def test_asking_again_runs_nothing_and_asking_for_more_runs_the_rest(
     assert (n_run(tmp_path), len(more["trials"])) == (5, 5)
 
 
-def test_a_search_that_was_killed_goes_on_with_the_trials_that_are_not_over(
+def test_a_search_that_was_interrupted_goes_on_with_the_trials_that_are_not_over(
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put = Record.put
 
-    def killed(self: Record, trial: Trial) -> None:
+    def fails(self: Record, trial: Trial) -> None:
         put(self, trial)
-        raise Killed
+        raise StoreError("store", "is gone")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Record, "put", killed)
-        with pytest.raises(Killed):
+        patched.setattr(Record, "put", fails)
+        with pytest.raises(StoreError, match="is gone"):
             tune.run(job, options(tmp_path), fake(tmp_path))
     kept = Record(job.store, "default", "tune").trials()
     assert len(kept) == 1

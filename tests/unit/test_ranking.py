@@ -27,7 +27,8 @@ def _world(rng: np.random.Generator, n: int = 203) -> tuple[Query, ItemTable, np
     vectors = rng.normal(size=(n, 19)).astype(np.float32)
     trend = rng.random((n, 3)).astype(np.float32)
     u = rng.normal(size=(1, 1, 19)).astype(np.float32)
-    query = Query(u, WEIGHTS.trend[None], WEIGHTS.trend[None], np.zeros(1, np.float32))
+    nothing = np.zeros(1, np.float32)
+    query = Query(u, WEIGHTS.trend[None], WEIGHTS.trend[None], nothing, nothing)
     return query, ItemTable.all_warm(vectors), trend
 
 
@@ -36,7 +37,7 @@ def _learned_world(rng: np.random.Generator) -> tuple[Query, ItemTable, np.ndarr
     _, items, trend = _world(rng)
     normal = rng.normal(size=(2, 1, 3)).astype(np.float32)
     u = rng.normal(size=(1, 2, 19)).astype(np.float32)
-    query = Query(u, normal[0], normal[1], np.array([-0.7], np.float32))
+    query = Query(u, normal[0], normal[1], *np.array([[-0.7], [0.4]], np.float32))
     return query, ItemTable(items.vectors, rng.random(203) < 0.6), trend
 
 
@@ -56,6 +57,9 @@ def test_the_nearest_query_vector_scores_and_cold_items_weigh_by_weights_of_thei
     expected = (items.vectors @ query.vectors[0].T).max(axis=1)
     warm = trend @ query.warm_trend[0]
     cold = trend @ query.cold_trend[0] + query.cold_offset[0]
+    trend[3] = 0.0  # nobody has chosen it yet
+    items.warm[3] = False
+    cold[3] = query.new_offset[0]
     expected += np.where(items.warm, warm, cold)
     np.testing.assert_allclose(score(query, items, trend), expected, rtol=1e-4, atol=1e-5)
 

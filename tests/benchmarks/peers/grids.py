@@ -55,9 +55,9 @@ class Budget:
     """Looks without a better one after which a point is given up."""
     max_s: float = 240.0
     """Processor seconds of training after which a point is given up."""
-    max_len: int = 200
+    max_len: int = 100
     """Events that a sequence keeps."""
-    batch_size: int = 64
+    batch_size: int = 32
     """Sequences in a training step."""
 
 

@@ -28,7 +28,8 @@ from tests.benchmarks.peers.shallow import vocabulary
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="pytorch_lightning")
-warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+warnings.filterwarnings("ignore", category=FutureWarning, module="rectools")
+warnings.filterwarnings("ignore", message="(?s).*Pydantic serializer", category=UserWarning)
 
 MAX_ITEMS = 20_000
 """The output layer is as wide as the catalog: a sequence peer learns at most so many items."""

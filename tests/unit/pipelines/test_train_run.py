@@ -88,8 +88,10 @@ def test_a_job_that_lost_its_run_to_another_can_no_longer_write(run: Run) -> Non
 def test_a_finished_run_leaves_nothing_to_resume_and_no_rows(run: Run) -> None:
     run.store.write(f"{run.prefix}/rows/whole/x.arrow", b"rows")
     run.save(tensors(1.0), progress(1))
-    run.save_result(tensors(5.0))
-    assert float(run.result()["network.a"][0, 0]) == 5.0
+    run.save_result(tensors(5.0), {"config.json": {"path": "blobs/x"}})
+    found, encoder = run.result()
+    assert float(found["network.a"][0, 0]) == 5.0
+    assert encoder == {"config.json": {"path": "blobs/x"}}
     run.finish({"ndcg10": 0.1})
     assert run.store.paths(run.prefix) == [run.pointer]
     assert run.take_over(IDENTITY) is None

@@ -48,7 +48,7 @@ def test_the_serving_fold_gives_the_queries_of_the_network(
         batch_of = FoldBatch(log.item[order], log.ts[order], log.kind[order], log.value[order])
         table.fold(np.repeat(user, len(order)), batch_of, ready.model, items)
         query = ready.model.query(table.banks(user), float(asked.as_of[p]))
-        found = (query.vectors[0], query.warm_trend[0], query.cold_trend[0], query.cold_offset[0])
+        found = tuple(part[0] for part in query)
         for mine, theirs in zip(found, expected, strict=True):
             np.testing.assert_allclose(mine, theirs[p].numpy(), rtol=1e-4, atol=1e-4)
 
@@ -81,3 +81,25 @@ def test_half_lives_that_ran_away_are_clamped_and_reported(rng: np.random.Genera
     assert ready.interest.half_lives_s[0] == 1.0
     assert ready.interest.half_lives_s[-1] == pytest.approx(3.2e9)
     assert len(ready.clamped) == 2
+
+
+def test_a_learned_taste_fades_while_the_user_is_away(rng: np.random.Generator) -> None:
+    some, log = settings(), events(rng)
+    material = Material.of(log, catalog(), text_vectors(rng), some)
+    learner = Learner(material.log, some, 20, seed=1)
+    runs = pack(material.rows)
+    for _ in range(10):
+        learner.step(runs)
+    ready = exported(learner.network, material.log, some)
+    items = ItemTable(ready.vectors, ready.warm)
+    table = ProfileTable(items.n_dims, ready.interest, some.data.kinds)
+    rows = table.rows(log.user_ids, create=True)
+    table.fold(
+        rows[log.user], FoldBatch(log.item, log.ts, log.kind, log.value), ready.model, items
+    )
+    banks, longest = table.banks(rows), max(ready.interest.half_lives_s)
+    loud = [
+        np.linalg.norm(ready.model.query(banks, banks.t_ref + n * longest).vectors, axis=2)
+        for n in (0, 2, 20)
+    ]
+    assert np.all(loud[1] < loud[0]) and np.all(loud[2] < 1e-3 * loud[0])

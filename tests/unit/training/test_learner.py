@@ -112,6 +112,4 @@ def test_the_language_model_learns_from_behaviour(tmp_path: Path) -> None:
         made.log, some, 40, seed=4, language=tower_on(tmp_path / "encoder", stage="full")
     )
     other.restore(state)
-    np.testing.assert_allclose(
-        twin.table().numpy(), model.table().numpy(), atol=1e-5
-    )
+    np.testing.assert_allclose(twin.table().numpy(), model.table().numpy(), atol=1e-5)
