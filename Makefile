@@ -6,15 +6,17 @@ STORE ?= store
 DATASET ?= movielens-100k
 PORT ?= 8000
 NAME ?= ingest bootstrap effect
+PEERS ?= ease,item-knn,als,sasrec,hstu
+QUALITY ?=
 # Where plain pip would fetch a GPU build of torch: TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit lint format up down clean bench
+.PHONY: help install demo test unit lint format up down clean bench bench-quality
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 install: $(VENV)/.installed ## make .venv with everything that demo and test need
 
@@ -54,6 +56,11 @@ down: install ## end what `make up` or `make demo` left running
 
 bench: install ## benchmarks, one JSON line each (NAME="ingest bootstrap effect")
 	@for name in $(NAME); do $(BIN)/python -m tests.benchmarks $$name || exit 1; done
+
+bench-quality: export TORCH_INDEX := $(TORCH_INDEX)
+bench-quality: install ## quality beside other programs, which get their own environment (QUALITY="--parts time,loo")
+	$(BIN)/python -m tests.benchmarks.peers.environment
+	$(BIN)/python -m tests.benchmarks quality --peers $(STORE)/peers --peer-systems $(PEERS) $(QUALITY)
 
 clean: ## remove the environment and caches (never a store; `make down` first)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -286,8 +286,8 @@ class Training:
         found = run.latest() if refitted else run.best()
         assert found is not None
         log = self.shared.whole if refitted else self.shared.pilot
-        if log.text is not None:
-            log = replace(log, text=log.text.copy())  # torch wants memory that it may write to
+        text = None if log.text is None else log.text.copy()
+        log = replace(log, text=text, warm=log.warm.copy())  # torch wants what it may write to
         language = tower_of(self.work.language, self.shared.texts, self.settings)
         learner = Learner(log, self.settings, n_steps=1, seed=0, language=language)
         learner.restore(found[1])

@@ -65,6 +65,7 @@ from recsys.training.search import (
     with_values,
 )
 
+_NO_TIME = "the time was over before the first epoch was; give a larger --budget-minutes"
 _COLUMNS = ["user_id", "item_id", "kind", "ts", "seq", "value"]
 
 
@@ -126,7 +127,7 @@ def run(
     trials = sorted([*past, *found], key=lambda trial: trial.number)
     best = best_of(trials)
     if best is None:
-        problems = [trial.problem for trial in trials if trial.problem] or ["no epoch was done"]
+        problems = [trial.problem for trial in trials if trial.problem] or [_NO_TIME]
         raise DataError(f"search {options.name}", f"could train nothing: {problems[0]}")
     text_of_best = settings_file(with_values(job.settings, best.values))
     if not numbers - {trial.number for trial in trials if trial.is_over}:

@@ -6,6 +6,7 @@ nothing of Tune's state (which is pickled) has to outlive the job.
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import time
@@ -230,6 +231,7 @@ def run_trials(
     """
     watch, budget_s = watched
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # our record has it all
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)  # it misses the files of those loggers
     train = material.settings.train
     resources = {"CPU": train.cpus_per_worker}
     work = tune.with_parameters(

@@ -31,9 +31,8 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Times = npt.NDArray[np.float64]
 
-MIX = (1.0, 0.3, 0.1)
-"""Weights of the short, the long and the endless half-life of a history."""
-ENDLESS_S = 1e12
+MIX = (1.0, 1.0 / 3.0, 1.0 / 30.0)
+"""Weights of the shortest, the short and the long half-life of a history."""
 N_FOLDS = 2
 """A user is trained beside transitions of the other users, so that none has seen the answers."""
 _SMOOTH = 4.0
@@ -50,14 +49,14 @@ def untrained(
 
     Args:
         counts: (N,) positive events of each item.
-        half_lives_s: short and long half-life of a history; an endless one joins them.
+        half_lives_s: shortest, short and long half-life of a history, seconds.
         n_recent: latest items that make a history.
         n_max: most items that take part.
     """
     order = np.argsort(-counts, kind="stable")[:n_max]
     items = np.sort(order[counts[order] > 0]).astype(np.int64)
     nothing = np.zeros((len(items), len(items)), np.float32)
-    return Transitions(items, len(counts), nothing, (*half_lives_s, ENDLESS_S), n_recent)
+    return Transitions(items, len(counts), nothing, tuple(half_lives_s), n_recent)
 
 
 def fold_of(user_id: str) -> int:

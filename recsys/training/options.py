@@ -47,7 +47,7 @@ class TrainSettings(Section):
     """``frozen`` reads cached text vectors; ``lora`` and ``full`` train the language model too."""
     seed: int = 17
     """Seed of every draw in training."""
-    n_epochs: PositiveInt = 24
+    n_epochs: PositiveInt = 16
     """Most passes over the log."""
     patience: PositiveInt = 4
     """Epochs without a better validation NDCG@10 after which the pilot stops."""
@@ -58,21 +58,21 @@ class TrainSettings(Section):
     """Train again on everything, the tail too, for as many epochs as were best in the pilot."""
     budget_s: PositiveFloat | None = None
     """Seconds after which training stops with the best it has; None = no limit."""
-    batch_events: PositiveInt = 4_096
+    batch_events: PositiveInt = 1_024
     """Events in one step of all workers together."""
     max_events: PositiveInt = 2_048
     """Longest run of one user's history that is trained on at once; the rest is more runs."""
     learning_rate: PositiveFloat = 3e-3
     """Highest rate of AdamW, reached after a tenth of the steps."""
-    half_life_rate: PositiveFloat = 10.0
+    half_life_rate: PositiveFloat = 5.0
     """How much faster the logs of the half-lives learn."""
     text_learning_rate: PositiveFloat = 1e-4
     """Rate for the language model's weights in ``lora`` and ``full``."""
     weight_decay: NonNegativeFloat = 0.01
     """Of AdamW, for matrices."""
-    dropout: Share = 0.3
+    dropout: Share = 0.2
     """In the event value and the readout."""
-    id_dropout: Share = 0.5
+    id_dropout: Share = 0.3
     """Share of warm items that a step sees by text alone, so that text alone can serve."""
     event_dropout: Share = 0.0
     """Share of the events of a history that a step does not see."""

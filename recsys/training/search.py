@@ -126,23 +126,26 @@ class Trial:
 
 
 def default_space(settings: Settings, n_items: int) -> dict[str, Domain]:
-    """What is worth searching for a log.
+    """What is worth searching for a log: around the settings as they stand.
 
     Args:
         settings: only what they use is searched.
         n_items: N; negatives are drawn only for large catalogs.
     """
+    model, train = settings.model, settings.train
+    fewest = max(2, model.n_half_lives // 2)
     space: dict[str, Domain] = {
-        "train.learning_rate": LogUniform(low=1e-3, high=1e-2),
+        "train.learning_rate": _around(train.learning_rate),
         "train.dropout": Uniform(low=0.1, high=0.5),
-        "train.weight_decay": LogUniform(low=1e-3, high=1e-1),
         "train.stale_shares": Choice(values=((0.25,), (0.5,), (0.75,))),
-        "train.batch_events": Choice(values=(2_048, 4_096, 8_192)),
-        "model.n_half_lives": Integer(low=4, high=12),
-        "model.n_hidden": Choice(values=(64, 128, 256)),
+        "train.batch_events": _halved_or_doubled(train.batch_events),
+        "model.n_half_lives": Integer(low=fewest, high=fewest + model.n_half_lives),
+        "model.n_hidden": _halved_or_doubled(model.n_hidden),
     }
-    if settings.model.learn_half_lives:
-        space["train.half_life_rate"] = LogUniform(low=3.0, high=30.0)
+    if train.weight_decay > 0.0:
+        space["train.weight_decay"] = _around(train.weight_decay, factor=10.0)
+    if model.learn_half_lives:
+        space["train.half_life_rate"] = _around(train.half_life_rate)
     if settings.model.use_id and settings.model.use_text:
         space["train.id_dropout"] = Uniform(low=0.2, high=0.8)
     if n_items >= settings.train.full_softmax_below:
@@ -215,6 +218,14 @@ def best_of(trials: Sequence[Trial]) -> Trial | None:
     """The trial with the highest NDCG; of equals the first; None where none was measured."""
     measured = [trial for trial in trials if len(trial.curve) > 0]
     return max(measured, key=lambda trial: (trial.best_ndcg, -trial.number), default=None)
+
+
+def _around(value: float, factor: float = 3.0) -> LogUniform:
+    return LogUniform(low=value / factor, high=value * factor)
+
+
+def _halved_or_doubled(value: int) -> Choice:
+    return Choice(values=(max(1, value // 2), value, 2 * value))
 
 
 def _ends(domain: Domain) -> tuple[Any, ...]:

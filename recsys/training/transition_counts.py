@@ -18,7 +18,7 @@ _ROWS = 256
 def transition_sums(log: Surroundings, settings: Settings) -> TransitionSums:
     """Empty sums over the most frequent items of a log; partitions are counted and merged."""
     lives, n = log.half_lives_s, len(log.half_lives_s)
-    kept = (lives[n // 4], lives[3 * n // 4])
+    kept = (lives[n // 8], lives[n // 4], lives[7 * n // 8])
     form = settings.model
     n_recent = min(form.n_transition_events, settings.interest.n_recent)
     return TransitionSums(untrained(log.counts, kept, n_recent, form.n_transition_items))

@@ -108,8 +108,7 @@ def test_the_language_model_learns_from_behaviour(tmp_path: Path) -> None:
     base = ready.projection.weight @ model.table().numpy()[1] + ready.projection.offset
     assert ready.vectors.shape == (len(TEXTS), 8) and np.isfinite(base).all()
     state = {name: value.clone() for name, value in mine.state().items()}
-    other = Learner(
-        made.log, some, 40, seed=4, language=tower_on(tmp_path / "encoder", stage="full")
-    )
+    twin = tower_on(tmp_path / "encoder", stage="full")
+    other = Learner(made.log, some, 40, seed=4, language=twin)
     other.restore(state)
     np.testing.assert_allclose(twin.table().numpy(), model.table().numpy(), atol=1e-5)
