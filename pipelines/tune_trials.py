@@ -18,6 +18,7 @@ from io import StringIO
 from types import SimpleNamespace
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler
@@ -152,10 +153,16 @@ class Watch(tune.Callback):  # type: ignore[misc]
 
 
 class Until(tune.Stopper):  # type: ignore[misc]
-    """Ends a search whose trials cannot be kept."""
+    """Ends a search whose time is over, or whose trials cannot be kept.
 
-    def __init__(self, watch: Watch) -> None:
+    Args:
+        watch: of the search.
+        budget_s: seconds since the first trial began; the start of processes does not count.
+    """
+
+    def __init__(self, watch: Watch, budget_s: float | None) -> None:
         self._watch = watch
+        self._budget_s = np.inf if budget_s is None else budget_s
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002
         """Trials end by themselves."""
@@ -163,7 +170,8 @@ class Until(tune.Stopper):  # type: ignore[misc]
 
     def stop_all(self) -> bool:
         """See ``ray.tune.Stopper``."""
-        return self._watch.failure is not None
+        began = min(self._watch.started.values(), default=np.inf)
+        return self._watch.failure is not None or time.monotonic() - began >= self._budget_s
 
 
 class Halving(ASHAScheduler):  # type: ignore[misc]
@@ -244,12 +252,11 @@ def run_trials(
             param_space=tune.grid_search(points),
             tune_config=tune.TuneConfig(
                 scheduler=Halving(train.n_epochs, past, watch.stopped),
-                time_budget_s=budget_s,
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(
                 storage_path=folder,
-                stop=Until(watch),
+                stop=Until(watch, budget_s),
                 verbose=0,
                 callbacks=[watch],
                 failure_config=tune.FailureConfig(max_failures=_RETRIES),

@@ -21,14 +21,14 @@ _ALS = (
     {"n_factors": 32, "alpha": 10.0},
 )
 _SASREC = (
-    {"n_factors": 64, "n_heads": 2, "dropout_rate": 0.3},
     {"n_factors": 64, "n_heads": 2, "dropout_rate": 0.5},
-    {"n_factors": 128, "n_heads": 2, "dropout_rate": 0.3},
+    {"n_factors": 64, "n_heads": 2, "dropout_rate": 0.3},
+    {"n_factors": 128, "n_heads": 2, "dropout_rate": 0.5},
 )
 _HSTU = (
-    {"n_factors": 64, "n_heads": 2, "dropout_rate": 0.3, "temperature": 0.05},
     {"n_factors": 64, "n_heads": 2, "dropout_rate": 0.5, "temperature": 0.05},
-    {"n_factors": 64, "n_heads": 2, "dropout_rate": 0.3, "temperature": 0.1},
+    {"n_factors": 64, "n_heads": 2, "dropout_rate": 0.3, "temperature": 0.05},
+    {"n_factors": 64, "n_heads": 2, "dropout_rate": 0.5, "temperature": 0.1},
 )
 _POINTS = {
     "ease": _EASE,

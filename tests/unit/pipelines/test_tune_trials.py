@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.tune_trials import Halving, Material, Watch, run_trial
+from pipelines.tune_trials import Halving, Material, Until, Watch, run_trial
 from recsys.catalog import Catalog
-from recsys.errors import DataError
+from recsys.errors import DataError, StoreError
 from recsys.events import EventArrays
 from recsys.settings import Settings
 from recsys.training.search import CUT, DONE, FAILED, STOPPED, Trial
@@ -99,6 +99,27 @@ def test_a_new_trial_is_held_against_those_of_the_interrupted_search() -> None:
             action = scheduler.on_trial_result(None, weak, result)
         assert stopped == expected
         assert (action == scheduler.STOP) == (expected == [2])
+
+
+def test_the_time_of_a_search_begins_with_its_first_trial() -> None:
+    watch = Watch(lambda _: None)
+    assert not Until(watch, 0.0).stop_all()
+    watch.on_trial_start(trial=tune_trial(0))
+    assert Until(watch, 0.0).stop_all()
+    assert not Until(watch, 3_600.0).stop_all()
+    assert not Until(watch, None).stop_all()
+
+
+def test_a_trial_that_cannot_be_kept_ends_the_search() -> None:
+    def fails(trial: Trial) -> None:
+        raise StoreError("store", "is gone")
+
+    watch = Watch(fails)
+    watch.on_trial_start(trial=tune_trial(0))
+    watch.stopped(0)
+    watch.on_trial_complete(trial=tune_trial(0))
+    assert isinstance(watch.failure, StoreError)
+    assert Until(watch, None).stop_all()
 
 
 @pytest.mark.parametrize("n_epochs", [1, 2, 24])
