@@ -31,7 +31,7 @@ def result_tensors(result: Exported) -> Tensors:
     }
     if result.transitions is not None:
         arrays |= {f"transitions.{k}": v for k, v in result.transitions.to_tensors().items()}
-    return {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
+    return {name: torch.from_numpy(np.array(a)) for name, a in arrays.items()}
 
 
 def result_of(tensors: Tensors, settings: Settings) -> Exported:

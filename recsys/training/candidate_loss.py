@@ -44,7 +44,7 @@ class Scored(NamedTuple):
     new_offset: Tensor
     """(P,) of cold items without any trend."""
     strength: Tensor
-    """() of the transitions."""
+    """(1,) of the transitions."""
 
 
 def candidate_loss(scored: Scored, batch: Batch) -> Tensor:

@@ -80,10 +80,10 @@ def _items(network: InterestNetwork, log: Surroundings) -> tuple[Floats, AffineP
     n_text = 0 if log.text is None else log.text.shape[1]
     with torch.no_grad():
         rows = torch.arange(log.n_items)
-        text = None if log.text is None else torch.from_numpy(log.text)
+        text = None if log.text is None else torch.tensor(log.text)
         if network.language is not None:
             text = network.language.table().cpu()
-        own = tower.own(rows) * torch.from_numpy(log.warm)[:, None]
+        own = tower.own(rows) * torch.tensor(log.warm)[:, None]
         vectors = (tower.base(text, rows) + own).numpy().astype(np.float32)
     if tower.project is None:
         zeros = np.zeros((n_dims, n_text), np.float32)

@@ -199,7 +199,7 @@ class InterestNetwork(nn.Module):
         log_lives = torch.tensor(np.log(lives), dtype=torch.float32)
         self.log_half_life_s = nn.Parameter(log_lives, requires_grad=form.learn_half_lives)
         used = surroundings.transitions is not None
-        self.strength = nn.Parameter(torch.tensor(_FIRST_STRENGTH * used), requires_grad=used)
+        self.strength = nn.Parameter(torch.tensor([_FIRST_STRENGTH * used]), requires_grad=used)
         self.id_dropout = settings.train.id_dropout
         self.use_trend = form.use_trend
 

@@ -40,7 +40,7 @@ def candidates(rng: np.random.Generator, with_logq: bool) -> Candidates:
 
 
 def scored(rng: np.random.Generator, n_queries: int) -> Scored:
-    shapes = ((C, D), (C, D), (P, n_queries, D), (P, HT), (P, HT), (P,), (P,), ())
+    shapes = ((C, D), (C, D), (P, n_queries, D), (P, HT), (P, HT), (P,), (P,), (1,))
     return Scored(
         *(
             torch.tensor(rng.normal(size=shape), dtype=torch.float32).requires_grad_()

@@ -94,9 +94,7 @@ def test_a_learned_taste_fades_while_the_user_is_away(rng: np.random.Generator) 
     items = ItemTable(ready.vectors, ready.warm)
     table = ProfileTable(items.n_dims, ready.interest, some.data.kinds)
     rows = table.rows(log.user_ids, create=True)
-    table.fold(
-        rows[log.user], FoldBatch(log.item, log.ts, log.kind, log.value), ready.model, items
-    )
+    table.fold(rows[log.user], FoldBatch(log.item, log.ts, log.kind, log.value), ready.model, items)
     banks, longest = table.banks(rows), max(ready.interest.half_lives_s)
     loud = [
         np.linalg.norm(ready.model.query(banks, banks.t_ref + n * longest).vectors, axis=2)
