@@ -127,7 +127,8 @@ def test_a_killed_shard_reads_as_before(pool: PoolClient, spec: PoolSpec) -> Non
     wait_until(lambda: len(store.paths(f"snapshots/{DEFAULT_TENANT}/{spec.bundle_id}")) > 0)
     for pid in pids(pool).values():
         os.kill(pid, signal.SIGKILL)
-    after = asyncio.run(pool.read(USERS, as_of, {view.partition: view.version for view in before}))
+    versions = {view.partition: view.version for view in before}
+    after = asyncio.run(pool.read(USERS, as_of, versions, timeout_s=60.0))
     for old, new in zip(before, after, strict=True):
         np.testing.assert_allclose(new.query.vectors, old.query.vectors, atol=1e-5)
         assert (new.n_events, new.version) == (old.n_events, old.version)
