@@ -210,7 +210,8 @@ class InterestNetwork(nn.Module):
             own = own * (torch.rand(len(own), 1, device=own.device) >= self.id_dropout)
         asked = self.ask(batch, base, own)
         at = batch.candidate_at
-        scored = Scored(base[at] + own[at], base[at], *self.weighed(asked), self.strength)
+        strength = self.strength.clone()  # the loss lends its memory to numpy; sharding needs it
+        scored = Scored(base[at] + own[at], base[at], *self.weighed(asked), strength)
         return candidate_loss(scored, batch), torch.tensor(len(batch.last))
 
     def tower(self, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from rectools.models import EASEModel
 from tests.benchmarks.peers.asking import Vocabulary
 from tests.benchmarks.peers.exchange import Asked, Bools, Floats, Log
 
-MAX_DENSE_ITEMS = 8_000
+MAX_DENSE_ITEMS = 4_000
 """EASE inverts a dense matrix: it learns at most so many items, the most frequent."""
 MIN_EVENTS = 5
 """Fewest events of an item where a log has many items."""
