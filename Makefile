@@ -13,7 +13,7 @@ TORCH_INDEX ?=
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit lint format up down clean bench bench-quality
+.PHONY: help install demo test unit lint format up down clean bench bench-quality chaos
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ test: install ## all tests but the slow suites
 
 unit: install ## unit tests only (seconds, no Ray)
 	$(BIN)/python -m pytest tests/unit
+
+chaos: install ## kill training workers again and again (slow)
+	$(BIN)/python -m pytest tests/chaos
 
 lint: install ## style, types and the direction of imports
 	$(BIN)/ruff check .

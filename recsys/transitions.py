@@ -7,8 +7,8 @@
 
 A ridge regression from the history as of each choice to the choice itself (the linear models of
 Steck 2019 and Choi et al. 2021 in continuous time). ``h W`` estimates a chance, so its logarithm is
-what adds to a logit. It sees single pairs of items, which a few dimensions cannot hold; the learned
-encoder sees everything else. The sums over a log are additive, so partitions are merged.
+what adds to a logit. It sees single pairs of items, which a few dimensions cannot hold. The sums
+over a log are additive, so partitions are merged.
 """
 
 from __future__ import annotations
@@ -103,7 +103,9 @@ class Transitions:
     @cached_property
     def slots(self) -> Ints:
         """(N,) place of each catalog row among ``items``; -1 = none."""
-        return slots_of(self.items, self.n_items)
+        slots = np.full(self.n_items, -1, np.int64)
+        slots[self.items] = np.arange(len(self.items))
+        return slots
 
     def with_strength(self, strength: float) -> Transitions:
         """The same at another strength; never below 0."""
@@ -234,13 +236,6 @@ def history_weights(ages_s: Times, half_lives_s: Sequence[float]) -> Times:
     lives = np.asarray(half_lives_s)
     weights: Times = np.exp2(-np.asarray(ages_s)[:, None] / lives) @ np.array(MIX[: len(lives)])
     return weights
-
-
-def slots_of(items: Ints, n_items: int) -> Ints:
-    """(N,) place of each catalog row in ``items``; -1 = none."""
-    slots = np.full(n_items, -1, np.int64)
-    slots[items] = np.arange(len(items))
-    return slots
 
 
 def _ridge(inner: Floats, outer: Floats, ridge: float) -> Floats:

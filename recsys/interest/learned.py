@@ -1,6 +1,7 @@
 """The learned interest encoder as it serves: NumPy only, the same numbers as the trained network.
 
-    z = x_item + kind + W given;  y = z + MLP(z);  v = y / sqrt(1 + |y|^2);  a_h = a_max sigmoid(A z)_h
+    z = x_item + kind + W given;  y = z + MLP(z)
+    v = y / sqrt(1 + |y|^2);      a_h = a_max sigmoid(A z)_h
     c_h  = m_h(t) / (m_h(t) + m_0h)
     q, w = readout(c_h S_h / m_h, log(1 + m_h(t)), log(1 + m_h), gap)
 
@@ -186,7 +187,11 @@ _NAMES = (
     "readout.log_m_0",
     "event.kind.weight",
     "event.given.weight",
-    *(f"event.{layer}.{part}" for layer in ("mlp.0", "mlp.2", "importance") for part in ("weight", "bias")),
+    *(
+        f"event.{layer}.{part}"
+        for layer in ("mlp.0", "mlp.2", "importance")
+        for part in ("weight", "bias")
+    ),
     *(
         f"readout.{layer}.{part}"
         for layer in ("norm_mean", "norm_out", "mix.0", "mix.3", "skip", "trend.0", "trend.2")

@@ -271,10 +271,7 @@ def _is_new(features: Any, muted: bool) -> bool:
     """Whether a cold item shows no trend."""
     if muted:
         return True
-    for h in range(features.shape[0]):
-        if features[h] != 0.0:
-            return False
-    return True
+    return bool(np.count_nonzero(features) == 0)
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
