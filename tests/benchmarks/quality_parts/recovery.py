@@ -24,6 +24,9 @@ SETTINGS = (
     "model.use_id=false",
     f"encoder.n_dims={N_DIMS}",
     "train.stale_shares=[0.0]",
+    "train.targets=all",  # the world draws what it drew before, too
+    "train.half_life_rate=10",
+    "interest.confidence_mass=0.05",  # and is sure from the first event on
     "train.dropout=0.0",
     "train.id_dropout=0.0",
 )
