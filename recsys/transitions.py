@@ -289,10 +289,14 @@ def _add(past: Any, targets: Any, inner: Floats, outer: Floats) -> None:
 def chances(pasts: Any, weights: Floats, candidate_slot: Ints, out: Floats) -> None:
     """Add ``h W`` of P moments to out (P, C); weights is (folds, n, n), slots (C,) or -1."""
     bounds, slot, weight, fold = pasts
+    total = np.empty(weights.shape[2], np.float32)
     for p in range(out.shape[0]):
+        total[:] = 0.0
         for a in range(bounds[p], bounds[p + 1]):
             if weight[a] >= _MIN_WEIGHT:
-                row = weights[fold[p], slot[a]]
-                for c in range(out.shape[1]):
-                    if candidate_slot[c] >= 0:
-                        out[p, c] += weight[a] * row[candidate_slot[c]]
+                row, share = weights[fold[p], slot[a]], weight[a]
+                for i in range(total.shape[0]):
+                    total[i] += share * row[i]
+        for c in range(out.shape[1]):
+            if candidate_slot[c] >= 0:
+                out[p, c] += total[candidate_slot[c]]

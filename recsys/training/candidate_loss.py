@@ -119,9 +119,10 @@ class _Sliced(torch.autograd.Function):
         n_questions, n_candidates = len(candidates.run), len(candidates.born)
         size = max(1, _SLICE_CELLS // n_candidates)
         loss = 0.0
+        trend = _seen_trend(candidates)
         for first in range(0, n_questions, size):
             part = slice(first, min(first + size, n_questions))
-            loss += _slice_loss(given, candidates, part, gradients)
+            loss += _slice_loss(given, candidates, part, gradients, trend)
         ctx.gradients = gradients
         return torch.tensor(loss / n_questions)
 
@@ -145,11 +146,19 @@ _NONE, _WARM, _COLD = 0, 1, 2
 _HEADS = slice(3, 7)  # of Scored: the weights that a user gives to trends
 
 
-def _slice_loss(given: Any, candidates: Candidates, part: slice, gradients: Any) -> float:
+def _seen_trend(candidates: Candidates) -> tuple[Any, Any]:
+    """(G, Ht, C) features and (G, C) whether an item, where it is cold, shows no trend."""
+    features = np.ascontiguousarray(candidates.trend.transpose(0, 2, 1))
+    return features, candidates.muted | ~features.any(axis=1)
+
+
+def _slice_loss(
+    given: Any, candidates: Candidates, part: slice, gradients: Any, seen: tuple[Any, Any]
+) -> float:
     """Loss of some questions; their gradients are added to those given."""
     flat = given.query[part].reshape(-1, given.query.shape[2])
     dots = _dots(given, candidates, part)
-    trend = (candidates.cell[part], candidates.trend, candidates.muted)
+    trend = (candidates.cell[part], *seen)
     weights = tuple(head[part] for head in given[_HEADS])
     bounds = candidates.target_bounds[part.start : part.stop + 1]
     right = candidates.target[bounds[0] : bounds[-1]]
@@ -223,63 +232,93 @@ def _roles(times: Any, spans: Any, touched: Any, role: Any) -> None:
                 role[p, c] = _COLD if is_cold else _WARM
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True, fastmath=True)  # type: ignore[untyped-decorator]
 def _add_up(dots: Any, weights: Any, trend: Any, logits: Any) -> None:
-    cell, features, muted = trend
+    """Logits (n, C) of a slice; what is no candidate keeps its value."""
+    cell, features, is_new = trend
+    n_candidates = logits.shape[1]
+    warm, cold = np.empty(n_candidates, np.float32), np.empty(n_candidates, np.float32)
     for p in range(logits.shape[0]):
-        for c in range(logits.shape[1]):
-            role = dots.role[p, c]
-            if role == _NONE:
-                continue
-            some = dots.cold if role == _COLD else dots.warm
-            total = some[p, 0, c]
-            for q in range(1, some.shape[1]):
-                total = max(total, some[p, q, c])
-            if role == _COLD and _is_new(features[cell[p], c], muted[c]):
-                logits[p, c] = total + weights[3][p]
-                continue
-            weight = weights[1] if role == _COLD else weights[0]
-            for h in range(features.shape[2]):
-                total += weight[p, h] * features[cell[p], c, h]
-            logits[p, c] = total + weights[2][p] if role == _COLD else total
+        seen = features[cell[p]]
+        _nearest(dots.warm[p], warm)
+        _weigh(weights[0][p], seen, warm)
+        if dots.cold.shape[2] > 0:
+            _nearest(dots.cold[p], cold)
+            for c in range(n_candidates):
+                if is_new[cell[p], c]:
+                    cold[c] += weights[3][p]
+                else:
+                    cold[c] += weights[2][p]
+                    for h in range(seen.shape[0]):
+                        cold[c] += weights[1][p, h] * seen[h, c]
+        for c in range(n_candidates):
+            if dots.role[p, c] != _NONE:
+                logits[p, c] = warm[c] if dots.role[p, c] == _WARM else cold[c]
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)  # type: ignore[untyped-decorator]
 def _spread(gradient: Any, dots: Any, trend: Any, heads: Any) -> None:
     """Turn dots into their gradients, in place, and add those of the trend weights."""
-    cell, features, muted = trend
+    cell, features, is_new = trend
+    n_candidates = gradient.shape[1]
+    warm, cold = np.empty(n_candidates, np.float32), np.empty(n_candidates, np.float32)
     for p in range(gradient.shape[0]):
-        for c in range(gradient.shape[1]):
-            role, g = dots.role[p, c], gradient[p, c]
-            _to_nearest(dots.warm, p, c, g if role == _WARM else np.float32(0.0))
-            if dots.cold.shape[2] > 0:
-                _to_nearest(dots.cold, p, c, g if role == _COLD else np.float32(0.0))
-            if role == _NONE or g == 0.0:
-                continue
-            if role == _COLD and _is_new(features[cell[p], c], muted[c]):
-                heads[3][p] += g
-                continue
-            head = heads[1] if role == _COLD else heads[0]
-            for h in range(features.shape[2]):
-                head[p, h] += g * features[cell[p], c, h]
-            if role == _COLD:
-                heads[2][p] += g
+        seen = features[cell[p]]
+        for c in range(n_candidates):
+            warm[c] = gradient[p, c] if dots.role[p, c] == _WARM else np.float32(0.0)
+        _to_nearest(dots.warm[p], warm)
+        _sum_up(seen, warm, heads[0][p])
+        if dots.cold.shape[2] == 0:
+            continue
+        for c in range(n_candidates):
+            cold[c] = gradient[p, c] if dots.role[p, c] == _COLD else np.float32(0.0)
+        _to_nearest(dots.cold[p], cold)
+        for c in range(n_candidates):
+            if is_new[cell[p], c]:
+                heads[3][p] += cold[c]
+                cold[c] = 0.0
+            else:
+                heads[2][p] += cold[c]
+        _sum_up(seen, cold, heads[1][p])
+
+
+@numba.njit(nogil=True, cache=True, fastmath=True)  # type: ignore[untyped-decorator]
+def _weigh(weights: Any, features: Any, out: Any) -> None:
+    """Add weights (Ht,) times features (Ht, C) to out (C,)."""
+    for h in range(features.shape[0]):
+        for c in range(features.shape[1]):
+            out[c] += weights[h] * features[h, c]
+
+
+@numba.njit(nogil=True, cache=True, fastmath=True)  # type: ignore[untyped-decorator]
+def _sum_up(features: Any, gradient: Any, out: Any) -> None:
+    """Add features (Ht, C) times gradient (C,) to out (Ht,)."""
+    for h in range(features.shape[0]):
+        total = np.float32(0.0)
+        for c in range(features.shape[1]):
+            total += features[h, c] * gradient[c]
+        out[h] += total
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _is_new(features: Any, muted: bool) -> bool:
-    """Whether a cold item shows no trend."""
-    if muted:
-        return True
-    return bool(np.count_nonzero(features) == 0)
+def _nearest(dot: Any, out: Any) -> None:
+    """The largest of Q dot products (Q, C) into out (C,)."""
+    out[:] = dot[0]
+    for q in range(1, dot.shape[0]):
+        for c in range(dot.shape[1]):
+            out[c] = max(out[c], dot[q, c])
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _to_nearest(dot: Any, p: int, c: int, g: float) -> None:
-    """Give a gradient to the query vector that is nearest to a candidate, 0 to the others."""
-    best = 0
-    for q in range(1, dot.shape[1]):
-        if dot[p, q, c] > dot[p, best, c]:
-            best = q
-    for q in range(dot.shape[1]):
-        dot[p, q, c] = g if q == best else np.float32(0.0)
+def _to_nearest(dot: Any, gradient: Any) -> None:
+    """Give a gradient (C,) to the query vector that is nearest to each candidate, 0 to others."""
+    if dot.shape[0] == 1:
+        dot[0] = gradient
+        return
+    for c in range(dot.shape[1]):
+        best = 0
+        for q in range(1, dot.shape[0]):
+            if dot[q, c] > dot[best, c]:
+                best = q
+        for q in range(dot.shape[0]):
+            dot[q, c] = gradient[c] if q == best else np.float32(0.0)
