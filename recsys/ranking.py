@@ -1,6 +1,7 @@
 """Ranking: the score of an item is its interest part plus its trend part.
 
     score_i = max_q u_q . x_i + sum_j w_j * trend_ij  (+ what warm and cold items differ by)
+            + sum_j f_j * 2^(-(t - born_i)/tau_j)     where the age of items matters
 
 ``u`` and ``w`` are the query of a user at a moment (``recsys.interest.model.Query``). Each item's
 score is summed in one fixed order, so it does not depend on which other items there are.
@@ -100,32 +101,43 @@ def with_settings(weights: RankingWeights, settings: RankingSettings) -> Ranking
     return RankingWeights.from_dict(chosen)
 
 
-def score(query: Query, items: ItemTable, trend_features: Floats) -> Floats:
+def score(
+    query: Query, items: ItemTable, trend_features: Floats, fresh_features: Floats | None = None
+) -> Floats:
     """Scores of all given items for one query.
 
     Args:
         query: of one user.
         items: N items; a zero row has no interest part.
         trend_features: (N, Ht) log(1 + decayed popularity).
+        fresh_features: (N, Ht) ``freshness``; None = births are not known.
 
     Returns:
         (N,) float32, each bit-equal whatever the other items are.
     """
-    return total(parts(query, items, trend_features))
+    return total(parts(query, items, trend_features, fresh_features))
 
 
-def parts(query: Query, items: ItemTable, trend_features: Floats) -> dict[str, Floats]:
-    """The summands of ``score``: ``{"interest": (N,), "trend": (N,)}``."""
-    return {
+def parts(
+    query: Query, items: ItemTable, trend_features: Floats, fresh_features: Floats | None = None
+) -> dict[str, Floats]:
+    """The summands of ``score``: ``{"interest": (N,), "trend": (N,)}``, and perhaps ``fresh``."""
+    found = {
         "interest": interest_part(query.vectors[0], items.vectors),
         "trend": trend_part(query, items.warm, trend_features),
     }
+    if fresh_features is not None:
+        found["fresh"] = fresh_features @ query.fresh[0]
+    return found
 
 
 def total(found: Mapping[str, Floats]) -> Floats:
-    """The score of parts: interest, trend and, where there is one, neighbours, in this order."""
+    """The score of parts: interest, trend and, where they are, fresh, neighbours, in this order."""
     score = found["interest"] + found["trend"]
-    return score + found["neighbours"] if "neighbours" in found else score
+    for name in ("fresh", "neighbours"):
+        if name in found:
+            score = score + found[name]
+    return score
 
 
 def interest_part(u: npt.NDArray[np.floating[Any]], vectors: Floats) -> Floats:
@@ -176,6 +188,44 @@ def trend_part(query: Query, warm: npt.NDArray[np.bool_], trend_features: Floats
     offset = np.array([query.cold_offset[0], 0.0, query.new_offset[0]], np.float32)
     _weigh_trend(trend_features, warm, weights, offset, total)
     return total
+
+
+def freshness(
+    born: npt.NDArray[np.float64], as_of: npt.NDArray[np.float64] | float, half_lives_s: Any
+) -> Floats:
+    """What is left of the birth of items, as of a moment.
+
+    Args:
+        born: (N,) Unix seconds; -inf = always there, which leaves nothing.
+        as_of: one moment, or one that broadcasts with ``born``; an item born later is just born.
+        half_lives_s: (Ht,) seconds.
+
+    Returns:
+        (N, Ht) float32 in [0, 1].
+    """
+    age = np.maximum(as_of - born, 0.0)[..., None]
+    left: Floats = np.exp2(-age / np.asarray(half_lives_s)).astype(np.float32)
+    return left
+
+
+def fresh_part(
+    query: Query, born: npt.NDArray[np.float64], as_of: float, half_lives_s: Any
+) -> Floats | None:
+    """What each item's youth is to one user; None where age does not matter.
+
+    Args:
+        query: of one user.
+        born: (N,) Unix seconds from which each item is available; -inf = always.
+        as_of: Unix seconds.
+        half_lives_s: (Ht,) of the trend.
+    """
+    weights = query.fresh[0]
+    young = np.flatnonzero(np.isfinite(born))
+    if not weights.any() or len(young) == 0:
+        return None
+    out = np.zeros(len(born), np.float32)
+    out[young] = freshness(born[young], as_of, half_lives_s) @ weights
+    return out
 
 
 def top_k(

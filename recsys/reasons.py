@@ -20,7 +20,7 @@ from recsys.interest.contributions import contributions as added_by_each
 from recsys.interest.contributions import without_each
 from recsys.interest.model import FoldBatch
 from recsys.interest.zero_shot import ZeroShot
-from recsys.ranking import Floats
+from recsys.ranking import Floats, freshness
 from recsys.shelf import Evidence, Shelf
 
 Reason = dict[str, Any]
@@ -122,7 +122,8 @@ def _differences(
     lives = (*shelf.interest.half_lives_s, *shelf.interest.negative_half_lives_s)
     each = without_each(shelf.model, shelf.items, evidence.banks, recent, lives)
     query = shelf.model.query(each, as_of)
-    return added_by_each(query, shelf.items.pick(rows), trend_features[rows])
+    young = freshness(shelf.catalog.available_from[rows], as_of, shelf.trend.half_lives_s)
+    return added_by_each(query, shelf.items.pick(rows), trend_features[rows], young)
 
 
 def _through_neighbours(

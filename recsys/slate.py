@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recsys.ranking import Floats, interest_part, top_k, total, trend_part
+from recsys.ranking import Floats, fresh_part, interest_part, top_k, total, trend_part
 from recsys.reasons import Reason, explain
 from recsys.shelf import Evidence, Shelf, neighbour_part
 
@@ -66,6 +66,10 @@ def make_slate(
         "interest": interest_part(evidence.query.vectors[0], shelf.items.vectors[rows]),
         "trend": trend[rows],
     }
+    born, lives = shelf.catalog.available_from, shelf.trend.half_lives_s
+    fresh = fresh_part(evidence.query, born, as_of, lives)
+    if fresh is not None:
+        found["fresh"] = fresh[rows]
     near = neighbour_part(shelf, evidence, as_of)
     if near is not None:
         found["neighbours"] = near[rows]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from recsys.bundle import Bundle
 from recsys.interest.stored import model_within
-from recsys.ranking import top_k, trend_part
+from recsys.ranking import fresh_part, top_k, trend_part
 from recsys.settings import Settings
 from recsys.shelf import Evidence, Shelf, neighbour_part
 from recsys.slate import SlateOptions, eligible, make_slate
@@ -97,6 +97,10 @@ class SlateMaker:
             allowed[evidence.seen] = False
         trend = trend_part(evidence.query, self.shelf.items.warm, features)
         found = [top_k(trend, allowed, wanted)]
+        born, lives = self.shelf.catalog.available_from, self.shelf.trend.half_lives_s
+        fresh = fresh_part(evidence.query, born, as_of, lives)
+        if fresh is not None:
+            found.append(top_k(trend + fresh, allowed, wanted))
         beside = neighbour_part(self.shelf, evidence, as_of)
         if beside is not None:
             found.append(top_k(beside, allowed & (beside > 0), wanted))

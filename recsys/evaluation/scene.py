@@ -20,7 +20,7 @@ from recsys.evaluation.split import Queries
 from recsys.evaluation.touched import Recent
 from recsys.events import UNKNOWN_ITEM, EventArrays
 from recsys.interest.model import InterestModel, ItemTable, NeighbourPart, Query
-from recsys.ranking import Floats, trend_part
+from recsys.ranking import Floats, fresh_part, trend_part
 from recsys.trend import TrendReplay
 
 Ints = npt.NDArray[np.int64]
@@ -125,6 +125,7 @@ class Crowd:
     def __init__(
         self, scene: Scene, used: Bools, frozen_at: float | None = None, popular: bool = True
     ) -> None:
+        self._scene, self._now = scene, -np.inf
         self._trend = _UsedTrend(scene, used, np.inf)
         self._frozen = None if frozen_at is None else _UsedTrend(scene, used, frozen_at)
         windows = POPULAR_WINDOWS_S if popular else {}
@@ -135,18 +136,24 @@ class Crowd:
 
     def advance_to(self, now: float) -> None:
         """Count every event before ``now``."""
+        self._now = now
         for part in (self._trend, self._frozen, *self._popular.values()):
             if part is not None:
                 part.advance_to(now)
 
     def trend(self, query: Query) -> Floats:
-        """(N,) what the trend is now to one user."""
-        return self._trend.part(query)
+        """(N,) what trend and age of the items are now to one user."""
+        return self._with_fresh(query, self._trend.part(query))
 
     def frozen_trend(self, query: Query) -> Floats:
         """(N,) what the trend of the events before ``frozen_at`` is now to one user."""
         assert self._frozen is not None
-        return self._frozen.part(query)
+        return self._with_fresh(query, self._frozen.part(query))
+
+    def _with_fresh(self, query: Query, trend: Floats) -> Floats:
+        scene = self._scene
+        fresh = fresh_part(query, scene.available_from, self._now, scene.trend_half_lives_s)
+        return trend if fresh is None else trend + fresh
 
     def popular(self) -> dict[str, Floats]:
         """Name -> (N,) counts now."""

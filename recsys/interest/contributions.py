@@ -26,7 +26,7 @@ _ROUNDING = 1e-4
 
 
 def contributions(
-    query: Query, items: ItemTable, trend_features: Floats
+    query: Query, items: ItemTable, trend_features: Floats, fresh_features: Floats
 ) -> npt.NDArray[np.float64]:
     """What each left-out event adds to the score of each item.
 
@@ -35,6 +35,7 @@ def contributions(
             (``without_each``).
         items: n items.
         trend_features: (n, Ht) of these items.
+        fresh_features: (n, Ht) ``recsys.ranking.freshness`` of these items.
 
     Returns:
         (n, R).
@@ -45,6 +46,8 @@ def contributions(
     is_new = ~(trend_features != 0.0).any(axis=1)
     cold = np.where(is_new, query.new_offset[:, None], cold)
     scores = interest + np.where(items.warm, warm, cold)
+    if query.fresh.shape[1] > 0:
+        scores = scores + query.fresh.astype(np.float64) @ fresh_features.T
     added: npt.NDArray[np.float64] = (scores[0] - scores[1:]).T
     return added
 

@@ -148,6 +148,7 @@ class LearnedInterest:
             cold_trend=np.ascontiguousarray(trend[:, n : 2 * n]),
             cold_offset=np.ascontiguousarray(trend[:, 2 * n]),
             new_offset=np.ascontiguousarray(trend[:, 2 * n + 1]),
+            fresh=_linear(felt, tensors, "readout.fresh"),
         )
 
     def _plain(self, item: Floats, code: npt.NDArray[np.int64], value: npt.NDArray[Any]) -> Floats:
@@ -194,7 +195,9 @@ _NAMES = (
     ),
     *(
         f"readout.{layer}.{part}"
-        for layer in ("norm_mean", "norm_out", "mix.0", "mix.3", "skip", "trend.0", "trend.2")
+        for layer in (
+            "norm_mean", "norm_out", "mix.0", "mix.3", "skip", "trend.0", "trend.2", "fresh",
+        )
         for part in ("weight", "bias")
     ),
 )  # fmt: skip

@@ -5,12 +5,14 @@
 Between the two stands the additive decayed state (``recsys.decay.fold``), which no model changes.
 The profile table, the pool, the gateway, replays and evaluation know a model by this alone.
 
-    score_i = max_q q.x_i + trend_i + neighbours_i
+    score_i = max_q q.x_i + trend_i + fresh_i + neighbours_i
     trend_i = warm_trend.T_i                 an item that had events when the model was fitted
             = cold_trend.T_i + cold_offset   a later one
             = new_offset                     a later one that nobody has chosen yet: T_i = 0
 
-with ``T_i`` = log(1 + decayed popularity) of the item at each half-life of the trend.
+    fresh_i = sum_j fresh_j 2^(-(t - born_i)/tau_j)
+
+with ``T_i`` = log(1 + decayed popularity) of the item at each half-life ``tau`` of the trend.
 """
 
 from __future__ import annotations
@@ -109,6 +111,8 @@ class Query(NamedTuple):
     """(B,) what all others get on top."""
     new_offset: Floats
     """(B,) what those of them get that have no trend yet."""
+    fresh: Floats
+    """(B, Ht) weights of what is left of an item's birth; (B, 0) = its age does not matter."""
 
     def pick(self, rows: Any) -> Query:
         """Some users: a slice, or an array of positions."""

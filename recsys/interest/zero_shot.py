@@ -66,7 +66,7 @@ class ZeroShot:
         u = queries(banks, as_of, self.weights, self.interest)
         trend = np.repeat(self.weights.trend[None], len(u), axis=0)
         nothing = np.zeros(len(u), np.float32)
-        return Query(u[:, None], trend, trend, nothing, nothing)
+        return Query(u[:, None], trend, trend, nothing, nothing, np.zeros((len(u), 0), np.float32))
 
 
 def weigh(

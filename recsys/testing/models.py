@@ -47,6 +47,7 @@ def random_interest(settings: Settings, rng: np.random.Generator) -> LearnedInte
         "readout.skip": (n_good, n_felt),
         "readout.trend.0": (_N_HIDDEN, n_felt),
         "readout.trend.2": (2 * n_trend + 2, _N_HIDDEN),
+        "readout.fresh": (n_trend, n_felt),
     }
     tensors: dict[str, npt.NDArray[np.float64]] = {
         "value": np.array([3.0, 1.5]),

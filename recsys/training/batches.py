@@ -88,6 +88,8 @@ class Candidates(NamedTuple):
     """(P,) place in ``trend``."""
     trend: Floats
     """(G, C, Ht) features."""
+    fresh: Floats
+    """(G, C, Ht) what is left of each candidate's birth."""
     muted: Bools
     """(C,) items whose trend is not seen where they are cold."""
     target_bounds: Ints
@@ -208,6 +210,7 @@ class BatchMaker:
             cutoff=never if cutoff is None else cutoff[asked.run],
             cell=cell.astype(np.int64),
             trend=log.trend.features(cells, rows),
+            fresh=log.trend.fresh(cells, log.available_from[rows]),
             muted=np.zeros(len(rows), np.bool_) if cutoff is None else self._muted(len(rows)),
             target_bounds=asked.target_bounds,
             target=np.searchsorted(rows, asked.target).astype(np.int64),

@@ -3,6 +3,7 @@
     logit_pc = max_q q_pq.x_c + w_p.T_pc                     a warm candidate
              = max_q q_pq.base_c + w'_p.T_pc + offset_p      one that is cold for this question,
                                                              with an offset apart where T is 0
+             + f_p.2^(-age_pc/tau)                           of both, where births are known
     loss_p   = mean over right answers a of  log sum_c exp(logit_pc + correction_c) - logit_pa
 
 The matrix of questions and candidates is never whole in memory: of each slice the loss and all its
@@ -43,6 +44,8 @@ class Scored(NamedTuple):
     """(P,)."""
     new_offset: Tensor
     """(P,) of cold items without any trend."""
+    fresh: Tensor
+    """(P, Ht) of what is left of the items' birth."""
     strength: Tensor
     """(1,) of the transitions."""
 
@@ -77,10 +80,12 @@ def plain_logits(scored: Scored, candidates: Candidates) -> Tensor:
     known = torch.einsum("pch,ph->pc", trend, scored.cold_trend) + scored.cold_offset[:, None]
     seen = (trend != 0.0).any(2) & ~torch.from_numpy(candidates.muted).to(device)
     text = text + torch.where(seen, known, scored.new_offset[:, None])
+    young = torch.from_numpy(candidates.fresh).to(device)[candidates.cell]
+    fresh = torch.einsum("pch,ph->pc", young, scored.fresh[:, : young.shape[2]])
     correction = torch.from_numpy(corrections(candidates)).to(device)
     every = slice(0, len(candidates.run))
     pairs = torch.from_numpy(transition_features(candidates, every)).to(device)
-    return torch.where(cold, text, warm) + scored.strength * pairs + correction
+    return torch.where(cold, text, warm) + fresh + scored.strength * pairs + correction
 
 
 def transition_features(candidates: Candidates, part: slice) -> Any:
@@ -143,17 +148,18 @@ class _Dots(NamedTuple):
 
 
 _NONE, _WARM, _COLD = 0, 1, 2
-_HEADS = slice(3, 7)  # of Scored: the weights that a user gives to trends
+_HEADS = slice(3, 8)  # of Scored: the weights that a user gives to trends and births
 
 
-def _seen_trend(candidates: Candidates) -> tuple[Any, Any]:
-    """(G, Ht, C) features and (G, C) whether an item, where it is cold, shows no trend."""
+def _seen_trend(candidates: Candidates) -> tuple[Any, Any, Any]:
+    """(G, Ht, C) trends, (G, C) whether an item, where it is cold, shows none, and births."""
     features = np.ascontiguousarray(candidates.trend.transpose(0, 2, 1))
-    return features, candidates.muted | ~features.any(axis=1)
+    births = np.ascontiguousarray(candidates.fresh.transpose(0, 2, 1))
+    return features, candidates.muted | ~features.any(axis=1), births
 
 
 def _slice_loss(
-    given: Any, candidates: Candidates, part: slice, gradients: Any, seen: tuple[Any, Any]
+    given: Any, candidates: Candidates, part: slice, gradients: Any, seen: tuple[Any, Any, Any]
 ) -> float:
     """Loss of some questions; their gradients are added to those given."""
     flat = given.query[part].reshape(-1, given.query.shape[2])
@@ -235,13 +241,14 @@ def _roles(times: Any, spans: Any, touched: Any, role: Any) -> None:
 @numba.njit(nogil=True, cache=True, fastmath=True)  # type: ignore[untyped-decorator]
 def _add_up(dots: Any, weights: Any, trend: Any, logits: Any) -> None:
     """Logits (n, C) of a slice; what is no candidate keeps its value."""
-    cell, features, is_new = trend
+    cell, features, is_new, births = trend
     n_candidates = logits.shape[1]
     warm, cold = np.empty(n_candidates, np.float32), np.empty(n_candidates, np.float32)
     for p in range(logits.shape[0]):
         seen = features[cell[p]]
         _nearest(dots.warm[p], warm)
         _weigh(weights[0][p], seen, warm)
+        _weigh(weights[4][p], births[cell[p]], warm)
         if dots.cold.shape[2] > 0:
             _nearest(dots.cold[p], cold)
             for c in range(n_candidates):
@@ -251,6 +258,7 @@ def _add_up(dots: Any, weights: Any, trend: Any, logits: Any) -> None:
                     cold[c] += weights[2][p]
                     for h in range(seen.shape[0]):
                         cold[c] += weights[1][p, h] * seen[h, c]
+            _weigh(weights[4][p], births[cell[p]], cold)
         for c in range(n_candidates):
             if dots.role[p, c] != _NONE:
                 logits[p, c] = warm[c] if dots.role[p, c] == _WARM else cold[c]
@@ -259,7 +267,7 @@ def _add_up(dots: Any, weights: Any, trend: Any, logits: Any) -> None:
 @numba.njit(nogil=True, cache=True, fastmath=True)  # type: ignore[untyped-decorator]
 def _spread(gradient: Any, dots: Any, trend: Any, heads: Any) -> None:
     """Turn dots into their gradients, in place, and add those of the trend weights."""
-    cell, features, is_new = trend
+    cell, features, is_new, births = trend
     n_candidates = gradient.shape[1]
     warm, cold = np.empty(n_candidates, np.float32), np.empty(n_candidates, np.float32)
     for p in range(gradient.shape[0]):
@@ -268,11 +276,13 @@ def _spread(gradient: Any, dots: Any, trend: Any, heads: Any) -> None:
             warm[c] = gradient[p, c] if dots.role[p, c] == _WARM else np.float32(0.0)
         _to_nearest(dots.warm[p], warm)
         _sum_up(seen, warm, heads[0][p])
+        _sum_up(births[cell[p]], warm, heads[4][p])
         if dots.cold.shape[2] == 0:
             continue
         for c in range(n_candidates):
             cold[c] = gradient[p, c] if dots.role[p, c] == _COLD else np.float32(0.0)
         _to_nearest(dots.cold[p], cold)
+        _sum_up(births[cell[p]], cold, heads[4][p])
         for c in range(n_candidates):
             if is_new[cell[p], c]:
                 heads[3][p] += cold[c]

@@ -111,13 +111,14 @@ def _sorted_tensors(
     found["readout.log_m_0"] = found["readout.log_m_0"][order]
     found["readout.plain"] = found["readout.plain"][:, good]
     found["readout.skip.weight"] = found["readout.skip.weight"][:, felt]
+    found["readout.fresh.weight"] = found["readout.fresh.weight"][:, felt]
     found["readout.trend.0.weight"] = found["readout.trend.0.weight"][:, felt]
     said = np.concatenate([means, n_lives * n_dims + felt])
     found["readout.mix.0.weight"] = found["readout.mix.0.weight"][:, said]
     if not network.use_trend:
-        last = found["readout.trend.2.weight"], found["readout.trend.2.bias"]
-        for tensor in last:
-            tensor[:-2] = 0.0
+        for part in ("weight", "bias"):
+            found[f"readout.trend.2.{part}"][:-2] = 0.0
+            found[f"readout.fresh.{part}"][:] = 0.0
     return found
 
 

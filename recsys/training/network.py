@@ -47,6 +47,8 @@ class Asked(NamedTuple):
     """(P,)."""
     new_offset: Tensor
     """(P,) instead of trend and offset, where a cold item has no trend at all."""
+    fresh: Tensor
+    """(P, Ht) weights of what is left of an item's birth."""
 
 
 class ItemTower(nn.Module):
@@ -133,9 +135,12 @@ class Readout(nn.Module):
         self.trend = nn.Sequential(
             nn.Linear(n_felt, 32), nn.GELU(approximate="tanh"), nn.Linear(32, 2 * n_trend + 2)
         )
+        self.fresh = nn.Linear(n_felt, n_trend)
         self.plain = nn.Parameter(torch.zeros(form.n_queries, form.n_half_lives))
         nn.init.zeros_(self.skip.weight)
         nn.init.zeros_(self.skip.bias)
+        nn.init.zeros_(self.fresh.weight)
+        nn.init.zeros_(self.fresh.bias)
         last = self.trend[2]
         assert isinstance(last, nn.Linear)
         nn.init.zeros_(last.weight)
@@ -172,6 +177,7 @@ class Readout(nn.Module):
             cold_trend=trend[:, n : 2 * n],
             cold_offset=trend[:, 2 * n],
             new_offset=trend[:, 2 * n + 1],
+            fresh=self.fresh(felt),
         )
 
 
@@ -250,4 +256,4 @@ class InterestNetwork(nn.Module):
         if self.use_trend:
             return asked
         zero = torch.zeros_like(asked.warm_trend)
-        return asked._replace(warm_trend=zero, cold_trend=zero)
+        return asked._replace(warm_trend=zero, cold_trend=zero, fresh=zero)

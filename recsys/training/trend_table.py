@@ -21,6 +21,9 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
 CELLS_PER_HALF_LIFE = 24
+_BITS = 12
+_LOW, _MASK = 1 << _BITS, (1 << _BITS) - 1
+_NEVER = np.iinfo(np.int64).min
 
 
 class CellCounts(NamedTuple):
@@ -77,6 +80,7 @@ class TrendTable:
     def __init__(self, counts: CellCounts, n_items: int, half_lives_s: Sequence[float]) -> None:
         self.half_lives_s = np.asarray(half_lives_s, np.float64)
         self.width_s = cell_s(half_lives_s)
+        self._tables: tuple[Floats, Floats] | None = None
         self._cell = counts.cell
         self._bounds = np.searchsorted(counts.item, np.arange(n_items + 1)).astype(np.int64)
         self._mass = np.zeros((len(counts.item), len(self.half_lives_s)), np.float32)
@@ -92,17 +96,47 @@ class TrendTable:
         """Trend as of the beginning of cells.
 
         Args:
-            cells: (G,) of ``cells``.
+            cells: (G,) of ``cells``, rising.
             rows: (C,) catalog rows.
 
         Returns:
             (G, C, Ht) float32 log(1 + decayed count).
         """
         mass = np.zeros((len(cells), len(rows), len(self.half_lives_s)), np.float32)
-        rates = np.log(2.0) * self.width_s / self.half_lives_s
         where = np.ascontiguousarray(rows, np.int64)
-        _look_up(self._bounds, self._cell, self._mass, (cells, where, rates), mass)
+        tables = self._fading(int(cells.max() - self._cell.min(initial=cells.max())))
+        log = (self._bounds, self._cell, self._mass)
+        _look_up(log, cells, where, tables, mass)
         return trend_features(mass)
+
+    def fresh(self, cells: Ints, born: npt.NDArray[np.float64]) -> Floats:
+        """What is left of the birth of items as of the beginning of cells.
+
+        Args:
+            cells: (G,) of ``cells``, rising.
+            born: (C,) Unix seconds; -inf = always there.
+
+        Returns:
+            (G, C, Ht) float32 in [0, 1]; (G, C, 0) where no birth is known.
+        """
+        known = np.isfinite(born)
+        if not known.any():
+            return np.zeros((len(cells), len(born), 0), np.float32)
+        out = np.zeros((len(cells), len(born), len(self.half_lives_s)), np.float32)
+        birth = np.full(len(born), _NEVER, np.int64)
+        birth[known] = self.cells(born[known])
+        _left_of(cells, birth, self._fading(int(cells.max() - birth[known].min())), out)
+        return out
+
+    def _fading(self, n_cells: int) -> tuple[Floats, Floats]:
+        """What a number of cells leaves, (., Ht) each: of its low bits, and of its high ones."""
+        n = max(n_cells, 0) + 1
+        if self._tables is None or len(self._tables[1]) * _LOW < n:
+            rates = self.width_s / self.half_lives_s
+            low = np.exp2(-np.arange(_LOW)[:, None] * rates)
+            high = np.exp2(-_LOW * np.arange(-(-n // _LOW))[:, None] * rates)
+            self._tables = low.astype(np.float32), high.astype(np.float32)
+        return self._tables
 
 
 def _summed(item: npt.NDArray[np.int32], cell: Ints, count: Floats) -> CellCounts:
@@ -126,21 +160,31 @@ def _accumulate(bounds: Ints, cell: Ints, count: Floats, log_decay: Any, mass: F
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _look_up(bounds: Ints, cell: Ints, mass: Floats, asked: Any, out: Floats) -> None:
-    cells, rows, rates = asked
-    factors = np.empty(rates.shape[0])
+def _look_up(log: Any, cells: Ints, rows: Ints, tables: Any, out: Floats) -> None:
+    """Masses (G, C, Ht) of rows as of the beginning of rising cells."""
+    bounds, cell, mass = log
+    low, high = tables
+    place = bounds[rows]
     for g in range(cells.shape[0]):
         for c in range(rows.shape[0]):
-            low, high = bounds[rows[c]], bounds[rows[c] + 1]
-            first = low
-            while low < high:
-                middle = (low + high) // 2
-                if cell[middle] < cells[g]:
-                    low = middle + 1
-                else:
-                    high = middle
-            if low > first:
-                ends_ago = cells[g] - cell[low - 1] - 1
-                for h in range(rates.shape[0]):
-                    factors[h] = np.exp(-rates[h] * ends_ago)
-                    out[g, c, h] = mass[low - 1, h] * factors[h]
+            end, at = bounds[rows[c] + 1], place[c]
+            while at < end and cell[at] < cells[g]:
+                at += 1
+            place[c] = at
+            if at > bounds[rows[c]]:
+                ago = cells[g] - cell[at - 1] - 1
+                for h in range(low.shape[1]):
+                    left = low[ago & _MASK, h] * high[ago >> _BITS, h]
+                    out[g, c, h] = mass[at - 1, h] * left
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _left_of(cells: Ints, birth: Ints, tables: Any, out: Floats) -> None:
+    """What is left (G, C, Ht) of births (C,) as of the beginning of cells (G,)."""
+    low, high = tables
+    for g in range(cells.shape[0]):
+        for c in range(birth.shape[0]):
+            if birth[c] != _NEVER:
+                ago = max(cells[g] - birth[c], 0)
+                for h in range(low.shape[1]):
+                    out[g, c, h] = low[ago & _MASK, h] * high[ago >> _BITS, h]

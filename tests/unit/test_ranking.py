@@ -23,12 +23,15 @@ from recsys.ranking import (
 from recsys.settings import InterestSettings, RankingSettings, TrendSettings
 
 
+NO_FRESH = np.zeros((1, 0), np.float32)
+
+
 def _world(rng: np.random.Generator, n: int = 203) -> tuple[Query, ItemTable, np.ndarray]:
     vectors = rng.normal(size=(n, 19)).astype(np.float32)
     trend = rng.random((n, 3)).astype(np.float32)
     u = rng.normal(size=(1, 1, 19)).astype(np.float32)
     nothing = np.zeros(1, np.float32)
-    query = Query(u, WEIGHTS.trend[None], WEIGHTS.trend[None], nothing, nothing)
+    query = Query(u, WEIGHTS.trend[None], WEIGHTS.trend[None], nothing, nothing, NO_FRESH)
     return query, ItemTable.all_warm(vectors), trend
 
 
@@ -37,7 +40,7 @@ def _learned_world(rng: np.random.Generator) -> tuple[Query, ItemTable, np.ndarr
     _, items, trend = _world(rng)
     normal = rng.normal(size=(2, 1, 3)).astype(np.float32)
     u = rng.normal(size=(1, 2, 19)).astype(np.float32)
-    query = Query(u, normal[0], normal[1], *np.array([[-0.7], [0.4]], np.float32))
+    query = Query(u, normal[0], normal[1], *np.array([[-0.7], [0.4]], np.float32), NO_FRESH)
     return query, ItemTable(items.vectors, rng.random(203) < 0.6), trend
 
 

@@ -22,7 +22,14 @@ from recsys.interest.model import ItemTable, nobody
 from recsys.interest.replay import ReplayQueries, ends_before, replay
 from recsys.interest.zero_shot import ZeroShot, signed_importance
 from recsys.neighbours import Neighbours
-from recsys.ranking import default_weights, interest_parts, top_k, total, trend_part
+from recsys.ranking import (
+    default_weights,
+    fresh_part,
+    interest_parts,
+    top_k,
+    total,
+    trend_part,
+)
 from recsys.settings import InterestSettings
 from recsys.trend import TrendReplay
 from tests.benchmarks.quality_parts.material import Bools, Floats, Log
@@ -92,6 +99,12 @@ class Ours:
             "interest": self._interest(q),
             "trend": trend_part(self._query.of(q), self._scene.items.warm, features),
         }
+        scene = self._scene
+        fresh = fresh_part(
+            self._query.of(q), scene.available_from, as_of, scene.trend_half_lives_s
+        )
+        if fresh is not None:
+            parts["fresh"] = fresh
         if self._scene.neighbours is not None and self._recent is not None:
             item, ts, importance = self._recent.of(q)
             parts["neighbours"] = self._scene.neighbours.part(item, ts, as_of, importance)

@@ -107,14 +107,14 @@ def test_an_event_adds_the_score_with_it_minus_the_score_without(
     model, events = model_of("learned", settings, rng), history(rng, 9)
     newest_first = FoldBatch(*(column[::-1] for column in events))
     n_trend = len(settings.trend.half_lives_s)  # type: ignore[attr-defined]
-    features = rng.random((N, n_trend)).astype(np.float32)
+    features, young = rng.random((2, N, n_trend)).astype(np.float32)
     whole = folded(events, model, items, settings)
     as_of, rows = NOW + DAY, np.array([3, 17, 20])
     each = without_each(model, items, whole, newest_first, lives_of(settings))
-    found = contributions(model.query(each, as_of), items.pick(rows), features[rows])
+    found = contributions(model.query(each, as_of), items.pick(rows), features[rows], young[rows])
     assert found.shape == (3, 9)
-    top = score(model.query(whole, as_of), items, features)
+    top = score(model.query(whole, as_of), items, features, young)
     for place in range(9):
         banks = folded(less(newest_first, place), model, items, settings)
-        expected = top - score(model.query(banks, as_of), items, features)
+        expected = top - score(model.query(banks, as_of), items, features, young)
         np.testing.assert_allclose(found[:, place], expected[rows], atol=2e-3)

@@ -69,7 +69,7 @@ def test_half_lives_that_weigh_for_anybody_are_used() -> None:
     warm, cold = zeros.copy(), zeros.copy()
     warm[0, 0], cold[1, 2] = 1.0, -1.0
     nothing = np.zeros(2, np.float32)
-    query = Query(np.zeros((2, 1, 4), np.float32), warm, cold, nothing, nothing)
+    query = Query(np.zeros((2, 1, 4), np.float32), warm, cold, nothing, nothing, zeros[:, :0])
     assert query.uses_trend.tolist() == [True, False, True]
     assert query.of(0).uses_trend.tolist() == [True, False, False]
 

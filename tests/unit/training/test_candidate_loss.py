@@ -29,6 +29,7 @@ def candidates(rng: np.random.Generator, with_logq: bool) -> Candidates:
         cutoff=np.where(rng.random(P) < 0.5, np.inf, rng.random(P) * 10.0),
         cell=rng.integers(0, G, P),
         trend=(rng.random((G, C, HT)) * (rng.random((G, C, 1)) < 0.7)).astype(np.float32),
+        fresh=rng.random((G, C, HT if with_logq else 0)).astype(np.float32),
         muted=rng.random(C) < 0.3,
         target_bounds=np.concatenate([[0], np.cumsum(counts)]),
         target=target,
@@ -40,7 +41,7 @@ def candidates(rng: np.random.Generator, with_logq: bool) -> Candidates:
 
 
 def scored(rng: np.random.Generator, n_queries: int) -> Scored:
-    shapes = ((C, D), (C, D), (P, n_queries, D), (P, HT), (P, HT), (P,), (P,), (1,))
+    shapes = ((C, D), (C, D), (P, n_queries, D), (P, HT), (P, HT), (P,), (P,), (P, HT), (1,))
     return Scored(
         *(
             torch.tensor(rng.normal(size=shape), dtype=torch.float32).requires_grad_()
