@@ -123,8 +123,10 @@ class LearnedInterest:
         gap_s = gaps(banks.t_ref, as_of)
         mass = np.concatenate([banks.mass, banks.negative_mass], axis=1)
         sums = np.concatenate([banks.sums, banks.negative_sums], axis=1)
-        now = mass * half_lives_passed(gap_s, self._half_lives_s)
-        sure = now / (now + np.exp(tensors["readout.log_m_0"]))
+        octaves = gap_s[:, None] / np.array(self._half_lives_s)
+        now = (mass * np.exp2(-octaves)).astype(np.float32)
+        log_now = np.log(np.maximum(mass, MASS_EPS)) - np.log(2.0) * octaves
+        sure = _sigmoid(log_now - tensors["readout.log_m_0"]) * (mass > 0)  # now / (now + m_0)
         mean = np.asarray(sums / (mass + np.float32(MASS_EPS))[..., None], np.float32)
         gap = (np.log1p(gap_s / HOUR_S) * GAP_SCALE).astype(np.float32)[:, None]
         felt = np.concatenate([sure, np.log1p(now), np.log1p(mass), gap], axis=1)
@@ -220,6 +222,10 @@ def _gelu(x: Floats) -> Floats:
     """Gaussian error linear unit by its tangent form (Hendrycks and Gimpel 2016)."""
     inner = np.float32(_GELU_SCALE) * (x + np.float32(0.044715) * x * x * x)
     return np.asarray(np.float32(0.5) * x * (np.float32(1.0) + np.tanh(inner)), np.float32)
+
+
+def _sigmoid(x: npt.NDArray[Any]) -> Floats:
+    return (0.5 + 0.5 * np.tanh(0.5 * np.asarray(x, np.float64))).astype(np.float32)
 
 
 def _softmax(x: Floats) -> Floats:

@@ -140,6 +140,7 @@ class BatchMaker:
         if len(asked) == 0:
             return None
         batch = self.batch(pack, asked, self._candidates(asked), cutoff)
+        batch = self._with_new(batch)
         if self._train.event_dropout == 0.0:
             return batch
         kept = self.rng.random(len(pack.item)) >= self._train.event_dropout
@@ -229,6 +230,20 @@ class BatchMaker:
     def _muted(self, n: int) -> Bools:
         drawn: Bools = self.rng.random(n) < self._train.mute_share
         return drawn
+
+    def _with_new(self, batch: Batch) -> Batch:
+        """The batch with some items as if they had just been born."""
+        if self._train.id_dropout == 0.0:
+            return batch
+        new = np.append(self.rng.random(len(batch.rows)) < self._train.id_dropout, False)
+        mine, given = new[batch.candidate_at.numpy()], batch.candidates
+        candidates = given._replace(
+            cold_since=np.where(mine, np.inf, given.cold_since),
+            muted=given.muted | mine,
+            slot=None if given.slot is None else np.where(mine, -1, given.slot),
+        )
+        cold = batch.event_cold | torch.from_numpy(new)[batch.event_at]
+        return batch._replace(event_cold=cold, candidates=candidates)
 
     def _history(self) -> Any:
         if self._train.history == "mixed":

@@ -121,8 +121,8 @@ class Readout(nn.Module):
         n_lives = form.n_half_lives + form.n_negative_half_lives
         n_trend, n_felt = len(settings.trend.half_lives_s), 3 * n_lives + 1
         self.shape = (form.n_queries, n_dims)
-        first = math.log(settings.interest.confidence_mass)
-        self.log_m_0 = nn.Parameter(torch.full((n_lives,), first))
+        first = math.log(settings.interest.confidence_mass) if form.fades else -math.inf
+        self.log_m_0 = nn.Parameter(torch.full((n_lives,), first), requires_grad=form.fades)
         self.n_trend = n_trend
         self.norm_mean, self.norm_out = nn.LayerNorm(n_dims), nn.LayerNorm(n_dims)
         self.mix = nn.Sequential(
@@ -148,17 +148,18 @@ class Readout(nn.Module):
             last.bias[: 2 * n_trend] = _FIRST_TREND
             last.bias[2 * n_trend :] = 0.0
 
-    def forward(self, sums: Tensor, mass: Tensor, passed: Tensor, gap_s: Tensor) -> Asked:
+    def forward(self, sums: Tensor, mass: Tensor, octaves: Tensor, gap_s: Tensor) -> Asked:
         """Read P states.
 
         Args:
             sums: (P, H + Hn, D) as of the last event.
             mass: (P, H + Hn) as of the last event.
-            passed: (P, H + Hn) share of mass that is left now.
+            octaves: (P, H + Hn) half-lives since the last event.
             gap_s: (P,) seconds since the last event.
         """
-        now = mass * passed
-        sure = now / (now + torch.exp(self.log_m_0))
+        now = mass * torch.exp2(-octaves)
+        log_now = torch.log(mass.clamp(min=MASS_EPS)) - math.log(2.0) * octaves
+        sure = torch.sigmoid(log_now - self.log_m_0) * (mass > 0)  # now / (now + m_0)
         taste = sums / (mass + MASS_EPS)[..., None] * sure[..., None]
         mean = self.norm_mean(sums / (mass + MASS_EPS)[..., None]) * sure[..., None]
         gap = torch.log1p(gap_s / HOUR_S)[:, None] * GAP_SCALE
@@ -204,16 +205,24 @@ class InterestNetwork(nn.Module):
         lives = [*surroundings.half_lives_s, *surroundings.negative_half_lives_s]
         log_lives = torch.tensor(np.log(lives), dtype=torch.float32)
         self.log_half_life_s = nn.Parameter(log_lives, requires_grad=form.learn_half_lives)
+        if form.readout == "linear":
+            self._make_linear()
         used = surroundings.transitions is not None
         self.strength = nn.Parameter(torch.tensor([_FIRST_STRENGTH * used]), requires_grad=used)
-        self.id_dropout = settings.train.id_dropout
         self.use_trend = form.use_trend
+
+    def _make_linear(self) -> None:
+        """Take the hidden layers of event value and query out: they stay at zero."""
+        value = self.event.mlp[2]
+        assert isinstance(value, nn.Linear)
+        for part in (value, self.readout.norm_out):
+            for parameter in part.parameters():
+                nn.init.zeros_(parameter)
+                parameter.requires_grad_(False)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Mean loss of the questions of a batch, and their number."""
         base, own = self.tower(batch)
-        if self.training and self.id_dropout > 0.0:
-            own = own * (torch.rand(len(own), 1, device=own.device) >= self.id_dropout)
         asked = self.ask(batch, base, own)
         at = batch.candidate_at
         strength = self.strength.clone()  # the loss lends its memory to numpy; sharding needs it
@@ -245,9 +254,9 @@ class InterestNetwork(nn.Module):
         life = self.log_half_life_s.clamp(math.log(1.0), math.log(3.2e9))
         sums, mass = decayed_scan(importance, value, batch.elapsed_s, batch.start, life)
         last, some = batch.last.clamp(min=0), (batch.last >= 0)[:, None]
-        passed = torch.exp2(-batch.gap_s[:, None] * torch.exp(-life))
+        octaves = batch.gap_s[:, None] * torch.exp(-life)
         asked: Asked = self.readout(
-            sums[last] * some[..., None], mass[last] * some, passed, batch.gap_s
+            sums[last] * some[..., None], mass[last] * some, octaves, batch.gap_s
         )
         return asked
 

@@ -20,6 +20,11 @@ class ModelSettings(Section):
     """Q, query vectors of a user; an item is scored by the nearest one."""
     n_hidden: PositiveInt = 128
     """Width of the hidden layers of the event value and of the readout."""
+    readout: Literal["mlp", "linear"] = "mlp"
+    """``linear`` asks for a weighted sum of the decayed means and takes events at their item's
+    direction: no hidden layer stands between a half-life and what is asked for."""
+    fades: bool = True
+    """Whether what is asked for fades while a user is away; False = a taste stays as it was."""
     use_text: bool = True
     """Whether item vectors are read from text."""
     use_id: bool = True
@@ -72,8 +77,9 @@ class TrainSettings(Section):
     """Of AdamW, for matrices."""
     dropout: Share = 0.2
     """In the event value and the readout."""
-    id_dropout: Share = 0.3
-    """Share of warm items that a step sees by text alone, so that text alone can serve."""
+    id_dropout: Share = 0.05
+    """Share of the items that a step sees as if they had just been born, so that text alone can
+    serve: without residual, trend or transitions, whatever the cutoff."""
     event_dropout: Share = 0.0
     """Share of the events of a history that a step does not see."""
     average: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0

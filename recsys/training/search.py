@@ -147,7 +147,7 @@ def default_space(settings: Settings, n_items: int) -> dict[str, Domain]:
     if model.learn_half_lives:
         space["train.half_life_rate"] = _around(train.half_life_rate)
     if settings.model.use_id and settings.model.use_text:
-        space["train.id_dropout"] = Uniform(low=0.2, high=0.8)
+        space["train.id_dropout"] = Uniform(low=0.0, high=0.3)
     if n_items >= settings.train.full_softmax_below:
         space["train.n_negatives"] = Choice(values=(1_024, 4_096, 16_384))
     return space

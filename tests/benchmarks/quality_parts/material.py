@@ -130,7 +130,8 @@ def encoded(catalog: Catalog, settings: Settings) -> Floats:
         encoder = TextEncoder(model_folder(settings.encoder.model), settings.encoder)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part.npy")
-        np.save(part, encoder.encode(texts).astype(np.float16))
+        distinct, place = np.unique(texts, return_inverse=True)  # shops repeat themselves
+        np.save(part, encoder.encode(distinct.tolist())[place].astype(np.float16))
         part.replace(path)
     found = np.load(path).astype(np.float32)
     vectors = np.zeros((len(catalog), found.shape[1]), np.float32)

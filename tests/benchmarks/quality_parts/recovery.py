@@ -22,11 +22,12 @@ SETTINGS = (
     "model.use_trend=false",
     "model.use_transitions=false",
     "model.use_id=false",
+    "model.readout=linear",
     f"encoder.n_dims={N_DIMS}",
     "train.stale_shares=[0.0]",
     "train.targets=all",  # the world draws what it drew before, too
-    "train.half_life_rate=10",
-    "interest.confidence_mass=0.05",  # and is sure from the first event on
+    "train.half_life_rate=30",
+    "model.fades=false",  # and what it has drawn does not fade while nobody comes
     "train.dropout=0.0",
     "train.id_dropout=0.0",
 )

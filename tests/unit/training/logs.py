@@ -12,6 +12,7 @@ from recsys.settings import Settings, load
 N_ITEMS, N_TEXT = 40, 12
 
 SMALL = (
+    "train.id_dropout=0.0",
     "encoder.n_dims=8",
     "model.n_hidden=16",
     "model.n_half_lives=3",

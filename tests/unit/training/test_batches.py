@@ -77,3 +77,21 @@ def test_sampled_candidates_hold_every_right_answer_and_correct_for_popularity(
     popular = made.log.counts[rows]
     order = np.argsort(popular[drawn])
     assert correction[drawn][order[0]] >= correction[drawn][order[-1]]
+
+
+def test_a_step_sees_some_items_as_if_they_had_just_been_born(rng: np.random.Generator) -> None:
+    made, maker = material(rng, "train.stale_shares=[0.0]", "train.id_dropout=0.5")
+    runs = pack(made.rows)
+    batch = maker.training(runs)
+    assert batch is not None
+    given = batch.candidates
+    new = is_cold(given).all(axis=0)
+    assert 0.2 < new.mean() < 0.8
+    np.testing.assert_array_equal(is_cold(given).any(axis=0), new)
+    assert given.muted[new].all()
+    if given.slot is not None:
+        assert np.all(given.slot[new] == -1)
+    of_row = dict(zip(batch.rows[batch.candidate_at].tolist(), new.tolist(), strict=True))
+    known = runs.item >= 0
+    expected = [of_row[item] for item in runs.item[known].tolist()]
+    assert batch.event_cold.numpy()[known].tolist() == expected

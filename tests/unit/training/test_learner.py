@@ -51,7 +51,7 @@ def test_a_loss_that_is_not_finite_is_named(rng: np.random.Generator) -> None:
 
 
 def test_fit_learns_an_order_that_popularity_cannot_see(rng: np.random.Generator) -> None:
-    some = settings("train.n_epochs=12", "train.id_dropout=0.1", "train.dropout=0.0")
+    some = settings("train.n_epochs=12", "train.dropout=0.0")
     log = events(rng, n_users=60, n_events=25)
     found = fit(log, catalog(), text_vectors(rng), some)
     pilot = [figures for figures in found.history if figures["phase"] == "pilot"]
