@@ -53,7 +53,7 @@ class Learner:
         self.network = InterestNetwork(surroundings, settings, language).to(device)
         self.parallel: nn.Module = self.network if wrap is None else wrap(self.network)
         self.maker = BatchMaker(surroundings, settings, np.random.default_rng(seed))
-        self.optimiser = torch.optim.AdamW(_groups(self.network, settings))
+        self.optimiser = torch.optim.AdamW(_groups(self.network, settings), fused=True)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimiser, lambda step: _rate_at(step, n_steps)
         )
