@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from recsys.errors import DataError
 from recsys.interest.model import Banks, EventEvidence, FoldBatch, ItemTable, Query
-from recsys.interest.zero_shot import MASS_EPS, codes_of, gaps, half_lives_passed, signed_importance
+from recsys.interest.zero_shot import MASS_EPS, codes_of, gaps, signed_importance
 from recsys.settings import InterestSettings
 
 Floats = npt.NDArray[np.float32]

@@ -11,6 +11,8 @@ from recsys.interest.model import ItemTable, Query
 from recsys.ranking import (
     RankingWeights,
     default_weights,
+    fresh_part,
+    freshness,
     interest_part,
     interest_parts,
     parts,
@@ -21,7 +23,6 @@ from recsys.ranking import (
     with_settings,
 )
 from recsys.settings import InterestSettings, RankingSettings, TrendSettings
-
 
 NO_FRESH = np.zeros((1, 0), np.float32)
 
@@ -157,3 +158,20 @@ def test_a_setting_replaces_what_was_chosen() -> None:
 def test_a_setting_of_the_wrong_length_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"ranking\.trend"):
         with_settings(WEIGHTS, RankingSettings(trend=(1.0,)))
+
+
+def test_what_is_left_of_a_birth_halves_at_each_half_life() -> None:
+    born = np.array([-np.inf, 0.0, 90.0, 500.0])
+    left = freshness(born, 100.0, (10.0, 100.0))
+    expected = [[0.0, 0.0], [2.0**-10, 0.5], [0.5, 2.0**-0.1], [1.0, 1.0]]  # the last is unborn yet
+    np.testing.assert_allclose(left, expected, rtol=1e-6)
+
+
+def test_the_age_of_items_weighs_only_where_it_was_learned(rng: np.random.Generator) -> None:
+    query, _, _ = _world(rng)
+    born, lives = np.array([-np.inf, 0.0, 90.0]), (10.0, 100.0)
+    assert fresh_part(query, born, 100.0, lives) is None
+    fresh = query._replace(fresh=np.array([[2.0, -1.0]], np.float32))
+    expected = freshness(born, 100.0, lives) @ fresh.fresh[0]
+    np.testing.assert_allclose(fresh_part(fresh, born, 100.0, lives), expected, rtol=1e-6)
+    assert fresh_part(fresh, np.full(3, -np.inf), 100.0, lives) is None  # no birth is known

@@ -100,9 +100,7 @@ class Ours:
             "trend": trend_part(self._query.of(q), self._scene.items.warm, features),
         }
         scene = self._scene
-        fresh = fresh_part(
-            self._query.of(q), scene.available_from, as_of, scene.trend_half_lives_s
-        )
+        fresh = fresh_part(self._query.of(q), scene.available_from, as_of, scene.trend_half_lives_s)
         if fresh is not None:
             parts["fresh"] = fresh
         if self._scene.neighbours is not None and self._recent is not None:

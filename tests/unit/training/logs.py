@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -43,6 +45,13 @@ def text_vectors(rng: np.random.Generator, n_items: int = N_ITEMS) -> npt.NDArra
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     vectors[0] = 0.0
     return vectors
+
+
+def dated(rng: np.random.Generator, log: EventArrays) -> Catalog:
+    """The items of which every other one was born at a known time before the log."""
+    birth = log.ts.min() - 86_400.0 * rng.random(N_ITEMS)
+    known = np.arange(N_ITEMS) % 2 == 0
+    return replace(catalog(), available_from=np.where(known, birth, -np.inf))
 
 
 def events(

@@ -13,7 +13,7 @@ from recsys.training.export import exported
 from recsys.training.fitting import Material
 from recsys.training.learner import Learner
 from recsys.training.sequences import pack, questions
-from tests.unit.training.logs import catalog, events, settings, text_vectors
+from tests.unit.training.logs import catalog, dated, events, settings, text_vectors
 
 
 @pytest.mark.parametrize("n_queries", [1, 2])
@@ -22,7 +22,7 @@ def test_the_serving_fold_gives_the_queries_of_the_network(
 ) -> None:
     some = settings(f"model.n_queries={n_queries}", "train.stale_shares=[0.0]")
     log = events(rng)
-    material = Material.of(log, catalog(), text_vectors(rng), some)
+    material = Material.of(log, dated(rng, log), text_vectors(rng), some)
     learner = Learner(material.log, some, 20, seed=1)
     with torch.no_grad():
         learner.network.log_half_life_s.copy_(torch.tensor([12.0, 4.0, 8.0, 10.0]))  # unsorted
@@ -31,6 +31,7 @@ def test_the_serving_fold_gives_the_queries_of_the_network(
         learner.step(runs)
     ready = exported(learner.network, material.log, some)
     learner.network.eval()
+    assert learner.network.readout.fresh.weight.any()  # births were there to learn from
     asked = questions(runs, "strict")
     rows = np.arange(material.log.n_items)
     maker = BatchMaker(material.log, some, rng)

@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys.training.trend_table import TrendTable, cell_s, count_cells, merge_counts
+from recsys.ranking import freshness
+from recsys.training.trend_table import (
+    CELLS_PER_HALF_LIFE,
+    TrendTable,
+    cell_s,
+    count_cells,
+    merge_counts,
+)
 from recsys.trend import TrendState, trend_features
 
 LIVES = (3_600.0, 86_400.0)
@@ -40,3 +47,17 @@ def test_merged_counts_are_the_counts_of_all_events(rng: np.random.Generator) ->
     halves = [count_cells(item[i::2], ts[i::2], ones[i::2], 150.0) for i in (0, 1)]
     for found, expected in zip(merge_counts(halves), whole, strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+def test_what_is_left_of_births_is_exact_to_a_cell(rng: np.random.Generator) -> None:
+    table = TrendTable(
+        count_cells(np.zeros(1, int), np.ones(1), np.ones(1), cell_s(LIVES)), 1, LIVES
+    )
+    as_of = np.sort(rng.random(30)) * 1e7
+    born = np.where(rng.random(50) < 0.3, -np.inf, as_of[0] * rng.random(50))
+    cells = table.cells(as_of)
+    found = table.fresh(cells, born)
+    exact = freshness(born, as_of[:, None], LIVES)
+    assert np.abs(found - exact).max() < 1.0 - 2.0 ** (-2.0 / CELLS_PER_HALF_LIFE)
+    assert not found[:, ~np.isfinite(born)].any()
+    assert table.fresh(cells, np.full(3, -np.inf)).shape == (30, 3, 0)
