@@ -82,8 +82,6 @@ class TrainSettings(Section):
     serve: without residual, trend or transitions, whatever the cutoff."""
     event_dropout: Share = 0.0
     """Share of the events of a history that a step does not see."""
-    average: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """Decay per step of the running mean of the weights that is kept in the end; 0 = none."""
     history: Literal["strict", "ordered", "mixed"] = "strict"
     """What a target is predicted from: events of earlier times, earlier events by ``seq``, or
     either by turns."""

@@ -27,6 +27,10 @@ ALL_POSITIVE = (
     "interest.rating_positive_min=0",
     "interest.rating_negative_max=-1",
     "train.history=ordered",
+    "train.stale_shares=[0.0]",  # the model is as old as the question
+    "train.id_dropout=0.0",  # and no item is new to it
+    "train.n_epochs=24",
+    "train.learning_rate=0.002",
 )
 
 
