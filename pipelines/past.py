@@ -22,7 +22,7 @@ from recsys.errors import DataError
 from recsys.evaluation.scene import Asked, Scene, parts_of, scene_of, stacked
 from recsys.evaluation.touched import Touches
 from recsys.events import EventArrays, event_arrays
-from recsys.interest.model import AlignedNeighbours
+from recsys.interest.beside import AlignedNeighbours
 from recsys.interest.zero_shot import is_positive
 from recsys.ledger import open_ledger
 from recsys.record import read_all
