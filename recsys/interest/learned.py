@@ -236,10 +236,9 @@ _NAMES = (
 
 def _about(item: npt.NDArray[np.integer[Any]], items: ItemTable) -> Floats:
     """(T, D) copies of item vectors; zeros where an event has no item."""
-    if np.all(item >= 0):
-        return items.vectors[item]
     found = np.zeros((len(item), items.n_dims), np.float32)
-    found[item >= 0] = items.vectors[item[item >= 0]]
+    known = np.flatnonzero(item >= 0)
+    found[known] = items.vectors[item[known]]
     return found
 
 
