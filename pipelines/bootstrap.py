@@ -1,20 +1,23 @@
 """Fold the whole record into profile snapshots: ``python -m pipelines.bootstrap --store S``.
 
 One Ray Data row per partition: read archive + ledger tail, fold, save. Partitions share nothing, so
-the job is as wide as the cluster, and a task that is run again saves the same snapshot.
+the job is as wide as the cluster, and a task that is run again saves the same snapshot. A partition
+whose users say something tells only what at first; it is folded when all words have been read.
 """
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import ray
 import typer
 
@@ -32,12 +35,14 @@ from pipelines.job import (
     progress,
     ray_session,
 )
+from pipelines.spoken import words_of
 from recsys.archive import Archive
 from recsys.bundle import Bundle, load_bundle
 from recsys.errors import ConflictError
 from recsys.folding import Basis, empty_state, fold_record, read_to_position
 from recsys.ledger import open_ledger
 from recsys.snapshot import SnapshotKey, save
+from recsys.words import texts_of
 
 TASKS_PER_CPU = 8
 _ATTEMPTS = 3
@@ -52,6 +57,12 @@ class FoldBasis:
     bundle_id: str
     basis: Basis
     """Its settings are the job's, with the bundle's in the sections that a bundle fixes."""
+
+    def unread(self, record: pa.Table) -> list[str]:
+        """The texts that must be read before a record is folded; none once words were read."""
+        if self.basis.words is not None or not self.basis.model.reads_text:
+            return []
+        return texts_of(record, self.basis.settings.interest)
 
 
 def fold_basis(job: Job, bundle: Bundle) -> FoldBasis:
@@ -68,8 +79,8 @@ def run(job: Job, bundle_id: str | None = None) -> dict[str, Any]:
 
     Returns:
         ``bundle_id, n_partitions, n_users, n_events, n_pending`` (events whose item the bundle
-        lacks), ``fold_s`` (seconds of folding, of all tasks together), ``seconds`` and
-        ``events_per_s`` (wall clock, reading and saving included).
+        lacks), ``n_texts`` (distinct, of events), ``fold_s`` (seconds of folding, of all tasks
+        together), ``seconds`` and ``events_per_s`` (wall clock, reading and saving included).
 
     Raises:
         NotFoundError: if there is no record or no bundle yet.
@@ -77,30 +88,50 @@ def run(job: Job, bundle_id: str | None = None) -> dict[str, Any]:
     """
     started = time.perf_counter()
     n_partitions = Archive(job.store).n_partitions
-    basis = fold_basis(job, load_bundle(job.store, job.tenant, bundle_id))
+    bundle = load_bundle(job.store, job.tenant, bundle_id)
+    basis = fold_basis(job, bundle)
     totals = dict.fromkeys(("n_users", "n_events", "n_pending", "fold_s"), 0.0)
     with ray_session(), progress("bootstrap", total=n_partitions) as advance:
-        for row in _rows(job, basis, n_partitions):
-            for name in totals:
-                totals[name] += row[name]
-            advance(1)
+        texts: set[str] = set()
+        unread: list[int] = []
+        for row in _rows(job, basis, range(n_partitions)):
+            said = json.loads(row["unread"])
+            texts.update(said)
+            if said:
+                unread.append(row["partition"])
+            else:
+                _add(totals, row)
+                advance(1)
+        if unread:
+            words = words_of(job, bundle, sorted(texts))
+            basis = replace(basis, basis=replace(basis.basis, words=words))
+            for row in _rows(job, basis, unread):
+                _add(totals, row)
+                advance(1)
     seconds = time.perf_counter() - started
     return {
         "bundle_id": basis.bundle_id,
         "n_partitions": n_partitions,
         **{name: int(totals[name]) for name in ("n_users", "n_events", "n_pending")},
+        "n_texts": len(texts),
         "fold_s": round(totals["fold_s"], 3),
         "seconds": round(seconds, 3),
         "events_per_s": round(totals["n_events"] / seconds, 1),
     }
 
 
-def _rows(job: Job, basis: FoldBasis, n_partitions: int) -> Iterator[Mapping[str, Any]]:
-    """Fold all partitions with Ray Data; one report per partition, as they are done."""
-    n_tasks = min(n_partitions, TASKS_PER_CPU * int(ray.cluster_resources().get("CPU", 1)))
+def _add(totals: dict[str, float], row: Mapping[str, Any]) -> None:
+    for name in totals:
+        totals[name] += row[name]
+
+
+def _rows(job: Job, basis: FoldBasis, partitions: Sequence[int]) -> Iterator[Mapping[str, Any]]:
+    """Fold partitions with Ray Data; one report per partition, as they are done."""
+    n_tasks = min(len(partitions), TASKS_PER_CPU * int(ray.cluster_resources().get("CPU", 1)))
     task = partial(_fold_block, job=job, basis=ray.put(basis))
-    partitions = ray.data.range(n_partitions, override_num_blocks=n_tasks)
-    yield from partitions.map_batches(task, batch_size=None, num_cpus=1).iter_rows()
+    numbers = pa.table({"id": pa.array(partitions, pa.int64())})
+    blocks = ray.data.from_arrow(numbers, override_num_blocks=n_tasks)
+    yield from blocks.map_batches(task, batch_size=None, num_cpus=1).iter_rows()
 
 
 def _fold_block(
@@ -112,11 +143,12 @@ def _fold_block(
     return {name: [report[name] for report in reports] for name in reports[0]}
 
 
-def bootstrap_partition(job: Job, basis: FoldBasis, partition: int) -> dict[str, float]:
-    """Fold one partition and save its snapshot.
+def bootstrap_partition(job: Job, basis: FoldBasis, partition: int) -> dict[str, Any]:
+    """Fold one partition and save its snapshot, unless there are words to be read before.
 
     Returns:
-        ``partition, n_users, n_events, n_pending, fold_s``.
+        ``partition, n_users, n_events, n_pending, fold_s``, and ``unread``: a JSON list of the
+        texts because of which nothing was folded.
 
     Raises:
         ConflictError: if others keep saving snapshots that know more.
@@ -129,9 +161,13 @@ def bootstrap_partition(job: Job, basis: FoldBasis, partition: int) -> dict[str,
     return _fold_and_save(job, basis, partition)
 
 
-def _fold_and_save(job: Job, basis: FoldBasis, partition: int) -> dict[str, float]:
+def _fold_and_save(job: Job, basis: FoldBasis, partition: int) -> dict[str, Any]:
     with closing(open_ledger(job.ledger_url)) as ledger:
         record, position = read_to_position(Archive(job.store), ledger, partition, job.tenant)
+    unread = basis.unread(record)
+    if unread:
+        nothing = dict.fromkeys(("n_users", "n_events", "n_pending"), 0)
+        return {"partition": partition, **nothing, "fold_s": 0.0, "unread": json.dumps(unread)}
     started = time.perf_counter()
     table, trend = empty_state(basis.basis)
     n_pending = fold_record(table, trend, record, basis.basis)
@@ -144,6 +180,7 @@ def _fold_and_save(job: Job, basis: FoldBasis, partition: int) -> dict[str, floa
         "n_events": len(record),
         "n_pending": n_pending,
         "fold_s": fold_s,
+        "unread": "[]",
     }
 
 

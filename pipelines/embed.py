@@ -38,6 +38,7 @@ from pipelines.job import (
     working,
 )
 from pipelines.models import model_folder
+from pipelines.spoken import source_of
 from recsys.archive import Archive
 from recsys.bundle import Bundle, BundleDraft, publish_bundle
 from recsys.catalog import Catalog, aligned_rows, catalog_from_items
@@ -47,13 +48,15 @@ from recsys.errors import ConfigError, NotFoundError
 from recsys.evaluation.fitting import fit_weights
 from recsys.events import event_arrays, timestamps_s
 from recsys.interest.model import ItemTable
+from recsys.interest.zero_shot import ZeroShot
 from recsys.ledger import open_ledger
 from recsys.ranking import RankingWeights, default_weights, with_settings
 from recsys.record import read_all
 from recsys.retrieval import build_index
+from recsys.words import Words, texts_of
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
-_COLUMNS = ["user_id", "item_id", "kind", "ts", "seq", "value"]
+_COLUMNS = ["user_id", "item_id", "kind", "ts", "seq", "value", "text"]
 
 
 @dataclass(frozen=True)
@@ -91,14 +94,17 @@ def run(
     with timed(stages, "encode"):
         source = encoder_source(job.store, encoder, job.settings.encoder)
         found = text_vectors(corpus.catalog.item_texts(), source)
+        said = texts_of(corpus.events, job.settings.interest) if fit else []
+        spoken = text_vectors(said, source) if said else None
     with timed(stages, "project"):
         projection = _projection(found, source, job.settings.encoder.n_dims)
         vectors = found.projected(projection.project, projection.n_dims)
     with timed(stages, "index"):
         index = build_index(vectors, job.settings.retrieval)
     with timed(stages, "fit"), working("choose weights on the latest events"):
-        weights, figures = _weights(job, corpus, vectors, fit)
-    counts = _counts(corpus, found)
+        words = None if spoken is None else _words(job, projection, said, spoken)
+        weights, figures = _weights(job, corpus, vectors, words) if fit else _default(job)
+    counts = {**_counts(corpus, found), "n_event_texts": len(said)}
     draft = BundleDraft(
         catalog=corpus.catalog,
         vectors=vectors,
@@ -140,9 +146,8 @@ def vectors_for(
     warm = np.full(len(catalog), not bundle.is_learned)
     warm[rows >= 0] = bundle.items.warm[rows[rows >= 0]]
     lacking = np.array([i for i, text in enumerate(texts) if text and rows[i] < 0], np.int64)
-    if len(lacking) > 0 and bundle.manifest["encoder"] is not None:
-        entry = bundle.manifest["encoder"]
-        source = EncoderSource(job.store, entry["id"], bundle.settings.encoder, entry["files"])
+    source = source_of(job, bundle)
+    if len(lacking) > 0 and source is not None:
         found = text_vectors([texts[i] for i in lacking], source)
         vectors[lacking] = found.projected(bundle.projection.project, bundle.n_dims)
     return catalog, ItemTable(vectors, warm)
@@ -212,16 +217,26 @@ def _projection(found: TextVectors, source: EncoderSource, n_dims: int) -> Proje
     return fit_projection(found.distinct, n_dims)
 
 
+def _words(job: Job, projection: Projection, texts: list[str], found: TextVectors) -> Words:
+    """The texts of events (M,) as the bundle's model will read them."""
+    model = ZeroShot(job.settings.interest, _default(job)[0], projection)
+    return Words.of(model, texts, found.distinct[found.row])
+
+
 def _weights(
-    job: Job, corpus: _Corpus, vectors: npt.NDArray[np.float32], fit: bool
+    job: Job, corpus: _Corpus, vectors: npt.NDArray[np.float32], words: Words | None
 ) -> tuple[RankingWeights, dict[str, Any]]:
-    settings = job.settings
-    weights = default_weights(settings.interest, settings.trend)
-    figures: dict[str, Any] = {"chosen": "default"}
-    if fit and len(corpus.events) > 0:
-        events = event_arrays(corpus.events, corpus.catalog.index)
-        weights, figures = fit_weights(events, vectors, corpus.catalog, settings)
-    return with_settings(weights, settings.ranking), figures
+    if len(corpus.events) == 0:
+        return _default(job)
+    index, texts = (None, None) if words is None else (words.index, words.table)
+    events = event_arrays(corpus.events, corpus.catalog.index, index)
+    weights, figures = fit_weights(events, vectors, corpus.catalog, job.settings, texts)
+    return with_settings(weights, job.settings.ranking), figures
+
+
+def _default(job: Job) -> tuple[RankingWeights, dict[str, Any]]:
+    weights = default_weights(job.settings.interest, job.settings.trend)
+    return with_settings(weights, job.settings.ranking), {"chosen": "default"}
 
 
 def _counts(corpus: _Corpus, found: TextVectors) -> dict[str, Any]:

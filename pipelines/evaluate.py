@@ -123,7 +123,7 @@ def run(
         scene, settings = past.scene, past.settings
         shelf = Shelf(past.catalog, scene.items, scene.model, settings.interest, settings.trend)
         users = most_active(whole, N_LIVES)
-        lives = interests_over_time(past.events, users, shelf)
+        lives = interests_over_time(past.events, users, shelf, scene.texts)
     report["stages"] = stages
     page = render({**report, "lives": lives}, get_plotlyjs())
     figures = json.dumps(report, sort_keys=True, indent=1).encode()

@@ -15,6 +15,7 @@ import ray
 
 from pipelines.embed import vectors_for
 from pipelines.job import Job, progress
+from pipelines.spoken import words_of
 from recsys.archive import Archive
 from recsys.bundle import Bundle, load_bundle
 from recsys.catalog import Catalog, aligned_rows
@@ -22,14 +23,15 @@ from recsys.errors import DataError
 from recsys.evaluation.scene import Asked, Scene, parts_of, scene_of, stacked
 from recsys.evaluation.touched import Touches
 from recsys.events import EventArrays, event_arrays
-from recsys.interest.model import AlignedNeighbours
+from recsys.interest.beside import AlignedNeighbours
 from recsys.interest.zero_shot import is_positive
 from recsys.ledger import open_ledger
 from recsys.record import read_all
 from recsys.schema import ITEMS
 from recsys.settings import Settings
+from recsys.words import texts_of
 
-_COLUMNS = ["user_id", "item_id", "kind", "ts", "seq", "value"]
+_COLUMNS = ["user_id", "item_id", "kind", "ts", "seq", "value", "text"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ def read_past(job: Job, bundle_id: str | None = None, table: pa.Table | None = N
     known = ITEMS.empty_table() if found is None else found
     catalog, items = vectors_for(job, bundle, known, named)
     settings = bundle.settings_within(job.settings)
-    events = event_arrays(table, catalog.index)
+    words = words_of(job, bundle, texts_of(table, settings.interest))
+    events = event_arrays(table, catalog.index, None if words is None else words.index)
     positive = is_positive(events.kind, events.value, settings.interest)
     lives = settings.trend.half_lives_s
     scene = scene_of(events, positive, catalog, items, bundle.model, lives)
@@ -95,7 +98,12 @@ def read_past(job: Job, bundle_id: str | None = None, table: pa.Table | None = N
         catalog=catalog,
         events=events,
         positive=positive,
-        scene=replace(scene, own=bundle.weights.own, neighbours=neighbours),
+        scene=replace(
+            scene,
+            own=bundle.weights.own,
+            neighbours=neighbours,
+            texts=None if words is None else words.table,
+        ),
         touches=Touches(events, settings.data.passive_kinds),
         settings=settings,
     )

@@ -25,7 +25,6 @@ from ray.train.torch import TorchTrainer
 
 from pipelines import train_phases
 from pipelines.embed import parse_time
-from pipelines.encode import EncoderSource
 from pipelines.job import (
     ConfigOption,
     Job,
@@ -34,7 +33,6 @@ from pipelines.job import (
     StoreOption,
     TenantOption,
     command_line,
-    console,
     finish,
     main,
     open_job,
@@ -48,19 +46,17 @@ from pipelines.train_language import tuned_encoder
 from pipelines.train_loop import train_loop
 from pipelines.train_phases import Progress, Sizes
 from pipelines.train_picture import subject_of, write_picture
+from pipelines.train_plan import make_plan
 from pipelines.train_publish import Options, Plan, draft_of, with_figures
 from pipelines.train_result import result_of
-from pipelines.train_rows import Basis, Gathered, gather, survey, with_transitions_of
-from pipelines.train_run import Run, identity_of
+from pipelines.train_rows import Basis, Gathered, gather, with_transitions_of
+from pipelines.train_run import Run
 from pipelines.train_stream import ROWS, EvenSplit, stream
-from pipelines.train_text import read_texts
+from pipelines.train_text import ReadTexts, read_texts
 from pipelines.train_worker import Shared, Work
-from recsys.archive import Archive
 from recsys.bundle import publish_bundle
-from recsys.catalog import catalog_from_items
 from recsys.encoder.weights import EncoderFiles
 from recsys.errors import ConfigError, DataError, UnavailableError
-from recsys.schema import ITEMS
 from recsys.training.export import Exported
 from recsys.training.fitting import MIN_QUESTIONS
 from recsys.training.options import TrainSettings
@@ -97,17 +93,19 @@ def run(job: Job, options: Options | None = None) -> dict[str, Any]:
             job.settings.train.n_checkpoints,
         )
         with timed(stages, "read"):
-            plan = _plan(job, run_, options)
+            plan = make_plan(job, run_, options)
         with timed(stages, "encode"):
-            encoder, source, text = read_texts(job, plan.catalog)
+            said = read_texts(job, plan.catalog.item_texts(), plan.texts)
         with timed(stages, "gather"):
             index = plan.catalog.index
-            basis = Basis(index, job.settings, plan.until, plan.tail_start, run_.prefix)
+            words = {text: row for row, text in enumerate(plan.texts)} or None
+            where = (plan.until, plan.tail_start, run_.prefix)
+            basis = Basis(index, job.settings, *where, words)
             gathered = gather(job, basis)
-        work = _work(job, run_, plan, gathered, (source, text))
+        work = _work(job, run_, plan, gathered, said)
         with timed(stages, "train"):
             progress, n_starts = _train(job, work, gathered)
-        result, encoder = _result(job, run_, encoder)
+        result, encoder = _result(job, run_, said.encoder)
         first, shared = gathered.chunks["whole"][0], ray.get(work.shared)
         subject = subject_of(run_, first, shared, result, job.settings)
     with timed(stages, "publish"):
@@ -128,29 +126,6 @@ def run(job: Job, options: Options | None = None) -> dict[str, Any]:
     return report
 
 
-def _plan(job: Job, run_: Run, options: Options) -> Plan:
-    """The plan of the unfinished run of this name, or a new one."""
-    identity = identity_of(job.settings, options.until)
-    old = None if options.fresh else run_.take_over(identity)
-    if old is not None:
-        console.print(f"resuming run {run_.name}", highlight=False)
-        catalog = catalog_from_items(job.store.read_table(old["catalog"], sha256=old["sha256"]))
-        return Plan(catalog, old["until"], old["data_until"], old["tail_start"], True)
-    found = survey(job, options.until)
-    manifest = Archive(job.store).manifest()
-    items = None if manifest is None else Archive(job.store).items(manifest, job.tenant)
-    items = ITEMS.empty_table() if items is None else items
-    catalog = catalog_from_items(items, found.item_ids, options.until)
-    until = found.data_until + 1e-6 if options.until is None else options.until
-    table = catalog.to_table(job.tenant)
-    path, sha256, _ = job.store.write_table(f"{run_.prefix}/catalog", table)
-    tail_start = found.tail_start if job.settings.train.pilot else None
-    plan = Plan(catalog, until, found.data_until, tail_start, False)
-    fixed = {name: getattr(plan, name) for name in ("until", "data_until", "tail_start")}
-    run_.begin(identity, {"catalog": path, "sha256": sha256, **fixed})
-    return plan
-
-
 def _result(
     job: Job, run_: Run, encoder: EncoderFiles | None
 ) -> tuple[Exported, EncoderFiles | None]:
@@ -166,19 +141,18 @@ def _work(
     run_: Run,
     plan: Plan,
     gathered: Gathered,
-    said: tuple[EncoderSource | None, Floats | None],
+    said: ReadTexts,
 ) -> Work:
     chunks, settings = gathered.chunks, job.settings
-    source, text = said
     is_frozen = settings.train.stage == "frozen"
-    whole = gathered.whole.finish(text, plan.catalog)
+    whole = gathered.whole.finish(said.texts, plan.catalog)
     whole = with_transitions_of(job.store, chunks["whole"], whole, settings)
     pilot, tail_start = whole, plan.tail_start
     if gathered.n_validation < MIN_QUESTIONS:
         tail_start = None
     if tail_start is not None:
         try:
-            pilot = gathered.pilot.finish(text, plan.catalog)
+            pilot = gathered.pilot.finish(said.texts, plan.catalog)
             pilot = with_transitions_of(job.store, chunks["pilot"], pilot, settings)
         except DataError:  # nothing positive before the tail: there is nothing to pilot
             tail_start = None
@@ -192,7 +166,7 @@ def _work(
         tail_start=tail_start,
         first=train_phases.first(job.settings.train, tail_start is not None),
         board=new_board(),
-        language=None if is_frozen else source,
+        language=None if is_frozen else said.source,
     )
 
 

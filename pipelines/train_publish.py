@@ -35,6 +35,8 @@ class Plan:
     """What a run works on from its beginning to its end, however often it is resumed."""
 
     catalog: Catalog
+    texts: tuple[str, ...]
+    """The texts of events that are read."""
     until: float
     data_until: float
     tail_start: float | None
@@ -62,6 +64,7 @@ def draft_of(
         metrics={
             "n_items": len(plan.catalog),
             "n_warm": int(result.warm.sum()),
+            "n_event_texts": len(plan.texts),
             "half_lives_s": [round(life, 1) for life in result.interest.half_lives_s],
             "clamped_half_lives_s": list(result.clamped),
         },

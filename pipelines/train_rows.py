@@ -23,6 +23,7 @@ import ray
 
 from pipelines.job import Job, progress
 from pipelines.train_files import Chunk, read_rows, stage
+from pipelines.train_text import max_texts
 from recsys.archive import Archive
 from recsys.errors import ConflictError, DataError
 from recsys.events import event_arrays, timestamps_s
@@ -39,11 +40,12 @@ from recsys.training.transition_counts import (
     with_transitions,
 )
 from recsys.transitions import TransitionSums
+from recsys.words import TextCensus, text_counts
 
 _QUANTILES = 4_096
 _MOST_SUMS = 8  # each is four matrices of the most frequent items
 _ATTEMPTS = 10
-_COLUMNS = ["user_id", "item_id", "kind", "ts", "seq", "value"]
+_COLUMNS = ["user_id", "item_id", "kind", "ts", "seq", "value", "text"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Survey:
     """Where the validation tail begins; None where no time leaves events on both sides."""
     item_ids: frozenset[str]
     """Items that occur in events."""
+    texts: tuple[str, ...] = ()
+    """The most frequent texts of events, at most ``train.max_event_texts``."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,8 @@ class Basis:
     tail_start: float | None
     prefix: str
     """Where rows are staged in the store."""
+    text_index: Mapping[str, int] | None = None
+    """Text of events -> row of its vector; None = none is read."""
 
 
 def survey(job: Job, until: float | None) -> Survey:
@@ -95,6 +101,7 @@ def survey(job: Job, until: float | None) -> Survey:
     """
     n_partitions = Archive(job.store).n_partitions
     n_events, last, ids, samples = 0, -np.inf, set(), []
+    census = TextCensus(max_texts(job.settings))
     for found in ordered("read the record", _survey, (job, until), range(n_partitions)):
         if found["n_events"] == 0:
             continue
@@ -102,6 +109,7 @@ def survey(job: Job, until: float | None) -> Survey:
         last = max(last, found["last"])
         ids.update(found["item_ids"])
         samples.append((found["ts"], found["n_events"] / len(found["ts"])))
+        census.add(found["texts"])
     if n_events == 0:
         raise DataError(
             f"store {job.store.uri}",
@@ -109,7 +117,8 @@ def survey(job: Job, until: float | None) -> Survey:
             "Run `python -m pipelines.ingest --store ... --events ...` first",
         )
     share = 1.0 - job.settings.ranking.validation_share
-    return Survey(n_events, float(last), _time_at_share(samples, share), frozenset(ids))
+    tail_start = _time_at_share(samples, share)
+    return Survey(n_events, float(last), tail_start, frozenset(ids), census.texts())
 
 
 def gather(job: Job, basis: Basis) -> Gathered:
@@ -151,7 +160,7 @@ def with_transitions_of(
         return log
     n_cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
     groups = np.array_split([c.path for c in chunks], min(len(chunks), n_cpus, _MOST_SUMS))
-    light = ray.put(replace(log, text=None))
+    light = ray.put(replace(log, text=None, words=None))
     sums = transition_sums(log, settings)
     shared = (store, [group.tolist() for group in groups], light, settings)
     for found in ordered("count what follows what", _count, shared, range(len(groups))):
@@ -213,11 +222,21 @@ def _survey(job: Job, until: float | None, partition: int) -> dict[str, Any]:
         "last": float(ts[-1]) if len(ts) else -np.inf,
         "item_ids": pc.drop_null(pc.unique(record["item_id"])).to_pylist(),
         "ts": ts,
+        "texts": _texts(record, job.settings),
     }
 
 
+def _texts(record: pa.Table, settings: Settings) -> dict[str, int]:
+    if max_texts(settings) == 0:
+        return {}
+    census = TextCensus(max_texts(settings))
+    census.add(text_counts(record, settings.interest))
+    return census.counts
+
+
 def _gather(job: Job, basis: Basis, partition: int) -> dict[str, Any]:
-    events = event_arrays(_read(job, basis.until, partition), basis.item_index)
+    record = _read(job, basis.until, partition)
+    events = event_arrays(record, basis.item_index, basis.text_index)
     parts = {"whole": events}
     if basis.tail_start is not None:
         parts["pilot"] = before(events, basis.tail_start)

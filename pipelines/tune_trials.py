@@ -26,10 +26,10 @@ from ray.tune.schedulers import ASHAScheduler
 from recsys.catalog import Catalog
 from recsys.errors import RecsysError
 from recsys.events import EventArrays
-from recsys.ranking import Floats
 from recsys.settings import Settings
 from recsys.training.fitting import OnEpoch, pilot
 from recsys.training.search import DONE, FAILED, STOPPED, Trial, with_values
+from recsys.training.surroundings import AnyTexts
 
 _METRIC = "best_ndcg"
 _TIME = "epoch"
@@ -43,8 +43,8 @@ class Material:
 
     events: EventArrays
     catalog: Catalog
-    text: Floats | None
-    """(N, E) vectors of the item texts; None = none says anything."""
+    text: AnyTexts
+    """Vectors of the texts; None = none says anything."""
     settings: Settings
     """As they stand; a trial changes some."""
 

@@ -26,7 +26,8 @@ from recsys.encoder.projection import AnyProjection, projection_from_bytes
 from recsys.encoder.weights import EncoderFiles, encoder_entry
 from recsys.errors import ChecksumError, ConfigError, NotFoundError
 from recsys.interest import stored
-from recsys.interest.model import InterestModel, ItemTable, NeighbourPart
+from recsys.interest.beside import NeighbourPart
+from recsys.interest.model import InterestModel, ItemTable
 from recsys.ranking import RankingWeights
 from recsys.retrieval import FaissRetriever, Retriever, index_from_bytes
 from recsys.settings import Settings
@@ -167,8 +168,7 @@ def promote_bundle(store: Store, tenant: str, bundle_id: str) -> None:
     """
     if not store.exists(manifest_path(tenant, bundle_id)):
         raise NotFoundError(f"bundle {bundle_id} of {tenant}", "does not exist", _REMEDY)
-    _, token = store.read_pointer(pointer_path(tenant))
-    move_pointer(store, tenant, bundle_id, token)
+    move_pointer(store, tenant, bundle_id, store.read_pointer(pointer_path(tenant))[1])
 
 
 def load_bundle(store: Store, tenant: str, bundle_id: str | None = None) -> Bundle:
@@ -193,10 +193,10 @@ def load_bundle(store: Store, tenant: str, bundle_id: str | None = None) -> Bund
         manifest=manifest,
         catalog=catalog_from_items(pq.read_table(pa.BufferReader(read["items.parquet"]))),
         items=stored.items_from_bytes(read[stored.VECTORS]),
-        projection=projection_from_bytes(read["projection.safetensors"]),
+        projection=projection_from_bytes(read[stored.PROJECTION]),
         index=index_from_bytes(read["index.safetensors"]),
         weights=weights,
-        model=stored.model_of(read, weights, settings),
+        model=stored.model_of(read, weights, settings, manifest["encoder"] is not None),
         neighbours=stored.neighbours_of(read),
         settings=settings,
     )
@@ -246,7 +246,7 @@ def _content(store: Store, tenant: str, draft: BundleDraft) -> dict[str, Any]:
     parts = {
         "items.parquet": sink.getvalue().to_pybytes(),
         stored.VECTORS: stored.items_to_bytes(draft.vectors, draft.warm),
-        "projection.safetensors": draft.projection.to_bytes(),
+        stored.PROJECTION: draft.projection.to_bytes(),
         "index.safetensors": draft.index.to_bytes(),
         **stored.tensor_files(draft.model, draft.neighbours),
     }

@@ -95,6 +95,7 @@ class InterestSettings(Section):
         "purchase": 2.0,
         "rating": 1.5,
         "comment": 1.0,
+        "search": 1.0,
     }
     """Importance of positive evidence by kind; kinds that stand in neither table weigh nothing."""
     negative_importance: dict[str, NonNegativeFloat] = {

@@ -10,14 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.catalog import Catalog
-from recsys.interest.model import (
-    Banks,
-    InterestModel,
-    ItemTable,
-    NeighbourPart,
-    Query,
-    nobody,
-)
+from recsys.interest.beside import NeighbourPart
+from recsys.interest.model import Banks, InterestModel, ItemTable, Query, nobody
 from recsys.ranking import Floats, interest_part, top_k
 from recsys.settings import InterestSettings, TrendSettings
 

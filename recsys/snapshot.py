@@ -102,7 +102,9 @@ def load(store: Store, key: SnapshotKey, settings: Settings) -> Snapshot | None:
         return None
     groups, meta = loaded
     data = settings.data
-    table = ProfileTable.from_columns(groups, settings.interest, data.kinds, data.passive_kinds)
+    table = ProfileTable.from_columns(
+        groups, settings.interest, data.kinds, data.passive_kinds, data.itemless_kinds
+    )
     position = Position(meta["ledger_seq"], meta["archive_manifest"])
     return Snapshot(table, TrendState.from_columns(groups[TREND]), position, meta)
 

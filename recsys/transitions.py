@@ -87,7 +87,7 @@ class Transitions:
         as_of: float,
         importance: npt.NDArray[np.floating[Any]],
     ) -> Floats:
-        """See ``recsys.interest.model.NeighbourPart.part``."""
+        """See ``recsys.interest.beside.NeighbourPart.part``."""
         out = np.zeros(self.n_items, np.float32)
         slots = self.slots[np.asarray(item[: self.n_recent], np.int64)]
         good = (slots >= 0) & (np.asarray(importance[: self.n_recent]) > 0.0)

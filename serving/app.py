@@ -7,6 +7,7 @@ no deployment: each gateway makes sure that it runs (``ensure_pool``) and asks i
 # no `from __future__ import annotations`: Serve looks for the class AppArgs in build's signature
 import asyncio
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -28,8 +29,9 @@ from recsys.settings import Settings
 from recsys.store import Store
 from serving.api.routes import create_app
 from serving.encoder_service import EncoderService
-from serving.gateway import Encode, Gateway
+from serving.gateway import Gateway
 from serving.pool import PoolSpec, ensure_pool
+from serving.word_reader import Encode
 
 MAX_ONGOING_REQUESTS = 200
 QUIET = {"enable_access_log": False}
@@ -126,14 +128,14 @@ class GatewayReplica:
 
 
 async def _encode(
-    encoder: DeploymentHandle, timeout_s: float, text: str
+    encoder: DeploymentHandle, timeout_s: float, texts: Sequence[str]
 ) -> npt.NDArray[np.float32]:
     try:
         async with asyncio.timeout(timeout_s):
-            vectors = await encoder.encode.remote([text])
+            vectors = await encoder.encode.remote(list(texts))
     except (RayServeException, RayError, TimeoutError) as error:
         raise UnavailableError("encoder", "does not answer", "Retry, or send items") from error
-    return np.asarray(vectors[0], np.float32)
+    return np.asarray(vectors, np.float32)
 
 
 def _resources(num_cpus: float) -> dict[str, Any]:

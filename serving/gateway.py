@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,14 +33,12 @@ from serving.replies import profile_reply, profile_version
 from serving.session import read_session, session_evidence
 from serving.slates import SlateMaker, SlateRequest
 from serving.versions import format_versions, parse_versions
+from serving.word_reader import Encode, WordReader
 
 log = logging.getLogger(__name__)
 
 DEGRADE_AFTER_S = 2.0
 """Seconds that a slate waits for a profile before it does without (never with ``min_version``)."""
-
-Encode = Callable[[str], Awaitable[npt.NDArray[np.float32]]]
-"""A text as the encoder's (E,) vector, before projection."""
 
 
 class Gateway:
@@ -67,6 +65,8 @@ class Gateway:
         self.settings = settings
         self._clock = clock
         self._encode = encode
+        self.words = None if encode is None else WordReader(pool, encode)
+        """Reads what users say behind the requests; None = the bundle has no encoder."""
         self._slates = SlateMaker(bundle, settings)
         self._shelf = self._slates.shelf
         self._trend = self._slates.trend
@@ -128,13 +128,13 @@ class Gateway:
         events, unknown = read_session(
             session, as_of, self._shelf.catalog.index, self.settings.data
         )
-        vector = None if session.text is None else await self._text_vector(session.text)
+        words = None if session.text is None else await self._text_vector(session.text)
         model = self._shelf.model
-        evidence = session_evidence(self._bundle, model, events, vector, as_of)
+        evidence = session_evidence(self._bundle, model, events, words, as_of)
         request = SlateRequest(session.k, session.exclude_seen)
         reply = await asyncio.to_thread(self._slates.make, evidence, as_of, request)
         reply.unknown_items = unknown
-        reply.cold_start = len(events) == 0 and vector is None
+        reply.cold_start = len(events) == 0 and words is None
         return reply
 
     async def profile(self, user_id: str, asked: float | str | None) -> ProfileReply:
@@ -220,6 +220,8 @@ class Gateway:
 
     async def _append(self, events: list[Any], rejected: list[Any]) -> EventsReply:
         ack = await self._pool.append(events)
+        if ack.n_pending > 0 and self.words is not None:
+            self.words.wake()
         return EventsReply(
             accepted=ack.n_accepted,
             duplicates=ack.n_duplicates,
@@ -244,14 +246,13 @@ class Gateway:
         return view
 
     async def _text_vector(self, text: str) -> npt.NDArray[np.float32] | None:
+        """(1, E) what the encoder makes of a text; None where it says nothing."""
         check_text("text", text, self.settings.data.max_text_bytes)
         if text.strip() == "":
             return None
         if self._encode is None:
             raise EventError("text", "cannot be read: the bundle has no encoder", "Send items")
-        raw = await self._encode(text)
-        vector: npt.NDArray[np.float32] = self._bundle.projection.project(raw[None])[0]
-        return vector
+        return await self._encode([text])
 
     def _as_of(self, asked: float | str | None) -> float:
         return self._now() if asked is None else parse_time("as_of", asked)

@@ -10,16 +10,20 @@ import numpy.typing as npt
 
 from recsys.bundle import Bundle
 from recsys.errors import EventError
+from recsys.events import NO_TEXT, UNKNOWN_ITEM
 from recsys.interest.model import FoldBatch, InterestModel, ItemTable
 from recsys.interest.profiles import ProfileTable
 from recsys.interest.zero_shot import ZeroShot, gaps, half_lives_passed
 from recsys.settings import DataSettings
 from recsys.shelf import Evidence
+from recsys.words import weighs
 from serving.api.checks import check_id, parse_time
 from serving.api.schemas import SessionIn, SessionItem
 
-TEXT_KIND = "click"
-"""A visitor's own words weigh as much as one event of this kind."""
+TEXT_KIND = "search"
+"""A visitor's own words are an event of this kind, as a user's are."""
+PLAIN_KIND = "click"
+"""What they are to a bundle that reads no words: an item that says the same."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def session_evidence(
     bundle: Bundle,
     model: InterestModel,
     events: list[SessionEvent],
-    text_vector: npt.NDArray[np.float32] | None,
+    words: npt.NDArray[np.float32] | None,
     as_of: float,
 ) -> Evidence:
     """What a session says at a moment.
@@ -74,7 +78,7 @@ def session_evidence(
         bundle: item vectors and settings.
         model: the bundle's, in this process.
         events: touched items, none later than ``as_of``.
-        text_vector: (D,) what the visitor's words are in item space; None = no words.
+        words: (1, E) what the encoder makes of the visitor's words; None = there are none.
         as_of: Unix seconds.
     """
     interest = bundle.settings.interest
@@ -83,18 +87,24 @@ def session_evidence(
     kinds = [event.kind for event in events]
     ts = [event.ts for event in events]
     items = bundle.items.pick(rows)
-    if text_vector is not None:
-        said = ItemTable(text_vector[None].astype(np.float32), np.zeros(1, np.bool_))
-        items = items.with_more(said)
+    item, text, texts = np.arange(len(rows), dtype=np.int32), None, None
+    if words is not None and model.reads_text and weighs(TEXT_KIND, interest):
+        item, texts = np.append(item, np.int32(UNKNOWN_ITEM)), model.text_table(words)
+        text = np.where(item == UNKNOWN_ITEM, 0, NO_TEXT).astype(np.int32)
         kinds, ts = [*kinds, TEXT_KIND], [*ts, as_of]
+    elif words is not None:
+        said = ItemTable(bundle.projection.project(words), np.zeros(1, np.bool_))
+        item, items = np.append(item, np.int32(len(rows))), items.with_more(said)
+        kinds, ts = [*kinds, PLAIN_KIND], [*ts, as_of]
     user = table.rows([""], create=True)
     batch = FoldBatch(
-        item=np.arange(len(items), dtype=np.int32),
+        item=item,
         ts=np.array(ts, np.float64),
         kind=np.array([*kinds, None], dtype=object)[:-1],
-        value=np.full(len(items), np.nan),
+        value=np.full(len(item), np.nan),
+        text=text,
     )
-    table.fold(np.repeat(user, len(items)), batch, model, items)
+    table.fold(np.repeat(user, len(item)), batch, model, items, texts)
     banks = table.banks(user)
     recent = table.recent(0)
     place_of = np.append(rows, np.int32(-1))  # the text stands for no item

@@ -27,7 +27,7 @@ from recsys.evaluation.scene import Asked, Bools, Crowd, Scene, scene_of
 from recsys.evaluation.split import draw_queries, time_at_share, time_queries
 from recsys.evaluation.touched import Touches
 from recsys.events import EventArrays
-from recsys.interest.model import ItemTable, nobody
+from recsys.interest.model import ItemTable, TextTable, nobody
 from recsys.interest.replay import ReplayQueries, replay_parts
 from recsys.interest.zero_shot import ZeroShot, is_positive
 from recsys.ranking import Floats, RankingWeights, default_weights, with_settings
@@ -54,7 +54,11 @@ class _Logit:
 
 
 def fit_weights(
-    events: EventArrays, vectors: Floats, catalog: Catalog, settings: Settings
+    events: EventArrays,
+    vectors: Floats,
+    catalog: Catalog,
+    settings: Settings,
+    texts: TextTable | None = None,
 ) -> tuple[RankingWeights, dict[str, Any]]:
     """Choose the ranking weights from the latest events given.
 
@@ -63,6 +67,7 @@ def fit_weights(
         vectors: (N, D) item vectors.
         catalog: N items.
         settings: the banks, ``ranking.validation_share``, the positive kinds, the seed.
+        texts: what the events' words are; None = words are passed over.
 
     Returns:
         The weights (those that the settings fix stand as given), and how they were chosen:
@@ -71,7 +76,7 @@ def fit_weights(
     defaults = default_weights(settings.interest, settings.trend)
     positive = is_positive(events.kind, events.value, settings.interest)
     try:
-        tail = _Tail.of(events, positive, catalog, vectors, settings)
+        tail = _Tail.of(events, positive, catalog, (vectors, texts), settings)
     except DataError:  # there is no time from which a tail could begin
         tail = None
     if tail is None or len(tail.new) < MIN_QUERIES:
@@ -112,19 +117,18 @@ class _Tail:
         events: EventArrays,
         positive: Bools,
         catalog: Catalog,
-        vectors: Floats,
+        known: tuple[Floats, TextTable | None],
         settings: Settings,
     ) -> _Tail:
+        vectors, texts = known
         rng = np.random.default_rng(settings.evaluation.seed)
         start = time_at_share(events.ts, 1.0 - settings.ranking.validation_share)
         queries = time_queries(events, positive, start)
         touches = Touches(events, settings.data.passive_kinds)
         repeat = touches.is_repeat(queries)
-        defaults = default_weights(settings.interest, settings.trend)
-        half_lives = settings.trend.half_lives_s
-        model = ZeroShot(settings.interest, defaults)
-        items = ItemTable.all_warm(vectors)
-        scene = scene_of(events, positive, catalog, items, model, half_lives)
+        model = ZeroShot(settings.interest, default_weights(settings.interest, settings.trend))
+        log = (events, positive, catalog, ItemTable.all_warm(vectors), model)
+        scene = replace(scene_of(*log, settings.trend.half_lives_s), texts=texts)
         n_max = settings.ranking.n_validation_queries
         both = []
         for keep in (~repeat, repeat):
@@ -132,17 +136,16 @@ class _Tail:
             kept = kept.pick(np.flatnonzero(np.diff(kept.target_bounds)))
             both.append(ask(events, scene, draw_queries(kept, n_max, rng), touches, settings))
         new, repeats = both
-        parts, repeat_parts = (_parts(events, scene, some, settings) for some in both)
+        parts, repeat_parts = (_parts(events, scene, some) for some in both)
         repeats = with_habits(repeats, events, positive, settings.interest.half_lives_s)
         return cls(scene, new, repeats, parts, repeat_parts, settings, start, rng)
 
 
-def _parts(events: EventArrays, scene: Scene, asked: Asked, settings: Settings) -> Floats:
+def _parts(events: EventArrays, scene: Scene, asked: Asked) -> Floats:
     """(Q, H + Hn, D) what each half-life adds to the query vectors, per unit of its weight."""
-    some = asked.queries
-    moments = ReplayQueries(some.user, some.history_end, some.as_of)
-    defaults = default_weights(settings.interest, settings.trend)
-    good, bad = replay_parts(events, moments, ZeroShot(settings.interest, defaults), scene.items)
+    moments = ReplayQueries(asked.queries.user, asked.queries.history_end, asked.queries.as_of)
+    assert isinstance(scene.model, ZeroShot)
+    good, bad = replay_parts(events, moments, scene.model, scene.items, scene.texts)
     return np.concatenate([good, -bad], axis=1)
 
 
@@ -229,9 +232,8 @@ def _fit(logit: _Logit, columns: npt.NDArray[np.int64]) -> npt.NDArray[np.float6
         penalty = _SHRINK * weights
         return value + float(penalty @ weights), (expected - right + 2 * penalty).astype(np.float64)
 
-    start = np.full(len(columns), 0.1)
+    start, bounds = np.full(len(columns), 0.1), [(0.0, None)] * len(columns)
     options = {"maxiter": 100}
-    bounds = [(0.0, None)] * len(columns)
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     weights = np.zeros(logit.features.shape[2])
     weights[columns] = found.x

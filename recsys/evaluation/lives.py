@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from recsys.evaluation.split import Queries
 from recsys.events import EventArrays
+from recsys.interest.model import TextTable
 from recsys.interest.replay import ReplayQueries, ends_before, replay
 from recsys.shelf import Shelf, interests
 
@@ -24,9 +25,20 @@ def most_active(queries: Queries, n_users: int) -> npt.NDArray[np.int64]:
 
 
 def interests_over_time(
-    events: EventArrays, users: npt.NDArray[np.int64], shelf: Shelf, n_categories: int = 6
+    events: EventArrays,
+    users: npt.NDArray[np.int64],
+    shelf: Shelf,
+    texts: TextTable | None = None,
+    n_categories: int = 6,
 ) -> list[dict[str, Any]]:
     """What the query vector of each user is about, from the first event to some time after.
+
+    Args:
+        events: the log.
+        users: whose.
+        shelf: of the bundle.
+        texts: what the events' words are; None = words are passed over.
+        n_categories: most categories of one user.
 
     Returns:
         For each user ``ts`` (n,) Unix seconds, ``length`` (n,) of what the query vector adds to
@@ -41,7 +53,7 @@ def interests_over_time(
         moments = np.linspace(ts[0] + 1e-3 * span, ts[-1] + _TAIL_SHARE * span, N_MOMENTS)
         who = np.full(len(moments), user)
         asked = ReplayQueries(who, ends_before(events, who, moments), moments)
-        u = replay(events, asked, shelf.model, shelf.items, shelf.interest).vectors
+        u = replay(events, asked, shelf.model, shelf.items, shelf.interest, texts).vectors
         found = [dict(interests(shelf, row)) for row in u]
         taste = np.linalg.norm(u - shelf.nobody.vectors, axis=2).max(axis=1)
         total: dict[str, float] = {}

@@ -107,11 +107,7 @@ def choose_neighbours(
 
 def with_only(events: EventArrays, kept: Bools) -> EventArrays:
     """The events that are kept (T,); users without any keep their place."""
-    rows = np.flatnonzero(kept)
-    user = events.user[rows]
-    bounds = np.searchsorted(user, np.arange(len(events.user_ids) + 1)).astype(np.int64)
-    columns = (events.item[rows], events.kind[rows], events.ts[rows], events.value[rows])
-    return EventArrays(events.user_ids, bounds, user, *columns)
+    return events.kept(np.flatnonzero(kept))
 
 
 def _tried(

@@ -98,7 +98,8 @@ def _with_ours(
     settings: Settings,
 ) -> Asked:
     """Add a system of ours that sees the histories up to some moments."""
-    query = replay(events, moments, scene.model, scene.items, settings.interest)
+    known = (scene.model, scene.items, settings.interest, scene.texts)
+    query = replay(events, moments, *known)
     recent = dict(asked.recent)
     if scene.neighbours is not None:
         user = np.asarray(moments.user, np.int64)

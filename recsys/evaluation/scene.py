@@ -19,7 +19,8 @@ from recsys.evaluation.baselines import POPULAR_WINDOWS_S, PopularReplay
 from recsys.evaluation.split import Queries
 from recsys.evaluation.touched import Recent
 from recsys.events import UNKNOWN_ITEM, EventArrays
-from recsys.interest.model import InterestModel, ItemTable, NeighbourPart, Query
+from recsys.interest.beside import NeighbourPart
+from recsys.interest.model import InterestModel, ItemTable, Query, TextTable
 from recsys.ranking import Floats, fresh_part, trend_part
 from recsys.trend import TrendReplay
 
@@ -51,6 +52,8 @@ class Scene:
     """(H,) weights of the users' own habits, where seen items may come back; empty = none."""
     neighbours: NeighbourPart | None = None
     """A further part of the score; None = none."""
+    texts: TextTable | None = None
+    """What the users' own words are to the model; None = they are passed over."""
 
     @property
     def n_items(self) -> int:

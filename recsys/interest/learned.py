@@ -1,11 +1,13 @@
 """The learned interest encoder as it serves: NumPy only, the same numbers as the trained network.
 
-    z = x_item + kind + W given;  y = z + MLP(z)
+    z = x_item + kind + W given + (W_t text + b_t)?;  y = z + MLP(z)
     v = y / sqrt(1 + |y|^2);      a_h = a_max sigmoid(A z)_h
     c_h  = m_h(t) / (m_h(t) + m_0h)
     q, w = readout(c_h S_h / m_h, log(1 + m_h(t)), log(1 + m_h), gap)
 
-Names of the tensors are those of ``recsys.training.network``, with the half-lives in rising order.
+The words' part is there where an event says something and the model learned to read; an event
+without item has no x_item. Names of the tensors are those of ``recsys.training.network``, with the
+half-lives in rising order.
 """
 
 from __future__ import annotations
@@ -17,7 +19,15 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.errors import DataError
-from recsys.interest.model import Banks, EventEvidence, FoldBatch, ItemTable, Query
+from recsys.events import NO_TEXT
+from recsys.interest.model import (
+    Banks,
+    EventEvidence,
+    FoldBatch,
+    ItemTable,
+    Query,
+    TextTable,
+)
 from recsys.interest.zero_shot import MASS_EPS, codes_of, gaps, signed_importance
 from recsys.settings import InterestSettings
 
@@ -95,16 +105,39 @@ class LearnedInterest:
         """Ht."""
         return (len(self._tensors["readout.trend.2.bias"]) - 2) // 2
 
-    def evidence(self, events: FoldBatch, items: ItemTable) -> EventEvidence:
+    @property
+    def reads_text(self) -> bool:
+        """See ``InterestModel.reads_text``: whether a log with words was learned from."""
+        return _TEXT in self._tensors
+
+    def text_table(self, vectors: Floats) -> TextTable:
+        """See ``InterestModel.text_table``."""
+        if not self.reads_text:
+            raise ValueError("this model reads no text")
+        if len(vectors) == 0:  # of no width either, where nothing was ever encoded
+            return TextTable(np.zeros((0, self.n_dims), np.float32))
+        return TextTable(_linear(np.asarray(vectors, np.float32), self._tensors, "event.text"))
+
+    def evidence(
+        self, events: FoldBatch, items: ItemTable, texts: TextTable | None = None
+    ) -> EventEvidence:
         """See ``InterestModel.evidence``."""
         signed = signed_importance(events.kind, events.value, self._interest)
-        index = np.where((events.item >= 0) & (signed != 0.0), np.arange(len(signed)), -1)
+        is_evidence = events.item >= 0
+        words = events.words(texts)
+        if words is not None:
+            is_evidence = (words >= 0) | is_evidence & (words == NO_TEXT)
+        index = np.where(is_evidence & (signed != 0.0), np.arange(len(signed)), -1)
         used = np.flatnonzero(index >= 0)
         values = np.zeros((len(signed), self.n_dims), np.float32)
         importance = np.zeros((len(signed), len(self._half_lives_s)), np.float32)
         if len(used):
             code = codes_of(events.kind[used], self._kinds, len(self._kinds))
-            plain = self._plain(items.vectors[events.item[used]], code, events.value[used])
+            about = _about(events.item[used], items)
+            if words is not None and texts is not None:
+                said = words[used] >= 0
+                about[said] += texts.vectors[words[used][said]]
+            plain = self._plain(about, code, events.value[used])
             values[used], weight = self._value(plain)
             is_bad = signed[used] < 0.0
             weight[:, : self._n_good] *= ~is_bad[:, None]
@@ -184,6 +217,7 @@ class LearnedInterest:
             )
 
 
+_TEXT = "event.text.weight"
 _NAMES = (
     "value",
     "readout.plain",
@@ -203,6 +237,14 @@ _NAMES = (
         for part in ("weight", "bias")
     ),
 )  # fmt: skip
+
+
+def _about(item: npt.NDArray[np.integer[Any]], items: ItemTable) -> Floats:
+    """(T, D) copies of item vectors; zeros where an event has no item."""
+    found = np.zeros((len(item), items.n_dims), np.float32)
+    known = np.flatnonzero(item >= 0)
+    found[known] = items.vectors[item[known]]
+    return found
 
 
 def _linear(x: Floats, tensors: Mapping[str, Floats], name: str) -> Floats:

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from recsys.events import NO_TEXT, UNKNOWN_TEXT, EventArrays
 from recsys.settings import InterestSettings
 
 Floats = npt.NDArray[np.float32]
@@ -45,10 +46,33 @@ class FoldBatch(NamedTuple):
     """(T,) event kinds."""
     value: Times
     """(T,) rating or dwell; NaN where there is none."""
+    text: npt.NDArray[np.int32] | None = None
+    """(T,) row of the user's own words in a ``TextTable``, ``NO_TEXT``, or ``UNKNOWN_TEXT`` = the
+    event waits for them; None = no event says anything."""
+
+    @classmethod
+    def of(cls, events: EventArrays, rows: Any) -> FoldBatch:
+        """Some events of a log: a slice, or an array of positions."""
+        return cls(events.item, events.ts, events.kind, events.value, events.text).pick(rows)
 
     def pick(self, rows: Any) -> FoldBatch:
         """Some events: a slice, or an array of positions."""
-        return FoldBatch(self.item[rows], self.ts[rows], self.kind[rows], self.value[rows])
+        text = None if self.text is None else self.text[rows]
+        return FoldBatch(self.item[rows], self.ts[rows], self.kind[rows], self.value[rows], text)
+
+    def words(self, texts: TextTable | None) -> npt.NDArray[np.int32] | None:
+        """(T,) ``text`` as a model reads it; None where it has nothing to read."""
+        if texts is None or self.text is None or not np.any(self.text != NO_TEXT):
+            return None
+        return self.text
+
+    @property
+    def waits(self) -> Bools:
+        """(T,) events that are no evidence yet, because their words cannot be read yet."""
+        if self.text is None:
+            return np.zeros(len(self.ts), np.bool_)
+        waiting: Bools = self.text == UNKNOWN_TEXT
+        return waiting
 
 
 class EventEvidence(NamedTuple):
@@ -175,15 +199,48 @@ class ItemTable:
         return cls(found, np.ones(len(found), np.bool_))
 
 
+@dataclass(frozen=True)
+class TextTable:
+    """What M distinct texts of users are to a model; never changed."""
+
+    vectors: Floats
+    """(M, D) what each adds to the value of an event, in the space of the items."""
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+
 class InterestModel(Protocol):
     """What turns events into evidence, and evidence into a query. Pickles; has no state."""
 
-    def evidence(self, events: FoldBatch, items: ItemTable) -> EventEvidence:
+    @property
+    def reads_text(self) -> bool:
+        """Whether the users' own words are evidence."""
+        ...
+
+    def text_table(self, vectors: Floats) -> TextTable:
+        """Texts as the model reads them.
+
+        Args:
+            vectors: (M, E) as the encoder gives them.
+
+        Raises:
+            ValueError: if the model reads none.
+        """
+        ...
+
+    def evidence(
+        self, events: FoldBatch, items: ItemTable, texts: TextTable | None = None
+    ) -> EventEvidence:
         """What events are to the states of their users.
+
+        An event that says something nobody can read yet (``FoldBatch.waits``) is no evidence; one
+        without item is evidence by its words alone.
 
         Args:
             events: T events, in any order.
             items: N items.
+            texts: what the events' words are; None = words are passed over.
         """
         ...
 
@@ -196,56 +253,6 @@ class InterestModel(Protocol):
             as_of: (B,) or one moment, Unix seconds; before ``t_ref`` it counts as ``t_ref``.
         """
         ...
-
-
-class NeighbourPart(Protocol):
-    """A part of the score that is read from a user's recent events themselves."""
-
-    def part(
-        self,
-        item: npt.NDArray[np.integer[Any]],
-        ts: Times,
-        as_of: float,
-        importance: npt.NDArray[np.floating[Any]],
-    ) -> Floats:
-        """Scores of all items.
-
-        Args:
-            item: (n,) catalog rows, none unknown; the newest first.
-            ts: (n,) Unix seconds.
-            as_of: the moment.
-            importance: (n,) signed: negative evidence is below 0.
-
-        Returns:
-            (N,) float32; zeros where n is 0.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class AlignedNeighbours:
-    """Neighbours of one catalog, asked in the rows of another."""
-
-    neighbours: NeighbourPart
-    """In rows of the first catalog."""
-    rows: Ints
-    """(N,) row of each item in the first catalog; -1 = it has none, and no neighbours."""
-
-    def part(
-        self,
-        item: npt.NDArray[np.integer[Any]],
-        ts: Times,
-        as_of: float,
-        importance: npt.NDArray[np.floating[Any]],
-    ) -> Floats:
-        """See ``NeighbourPart.part``."""
-        there = self.rows[item]
-        kept = there >= 0
-        found = self.neighbours.part(there[kept], ts[kept], as_of, importance[kept])
-        out = np.zeros(len(self.rows), np.float32)
-        known = self.rows >= 0
-        out[known] = found[self.rows[known]]
-        return out
 
 
 def split_banks(sums: Floats, mass: Floats, t_ref: Times, n_positive: int) -> Banks:

@@ -14,16 +14,19 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.decay.fold import fold_events
-from recsys.events import UNKNOWN_ITEM
+from recsys.events import NO_TEXT, UNKNOWN_ITEM
 from recsys.interest.model import (
     Banks,
+    EventEvidence,
     FoldBatch,
     InterestModel,
     ItemTable,
+    TextTable,
     split_banks,
 )
 from recsys.interest.recent import RecentEvents, RecentRing
 from recsys.interest.seen import SeenItems
+from recsys.interest.waiting import WaitingEvents
 from recsys.interest.zero_shot import codes_of, signed_importance
 from recsys.settings import DataSettings, InterestSettings
 
@@ -33,6 +36,7 @@ UNKNOWN_USER = -1
 UNKNOWN_KIND = 255
 """Code of a kind that the settings lack."""
 _PASSIVE_KINDS = DataSettings().passive_kinds
+_ITEMLESS_KINDS = DataSettings().itemless_kinds
 
 
 class ProfileTable:
@@ -43,6 +47,7 @@ class ProfileTable:
         interest: how events become evidence, and how evidence fades.
         kinds: every event kind; at most 255.
         passive_kinds: kinds in which the user did nothing: the item does not count as seen.
+        itemless_kinds: kinds that need no item.
     """
 
     def __init__(
@@ -51,10 +56,12 @@ class ProfileTable:
         interest: InterestSettings,
         kinds: Sequence[str],
         passive_kinds: Sequence[str] = _PASSIVE_KINDS,
+        itemless_kinds: Sequence[str] = _ITEMLESS_KINDS,
     ) -> None:
         self.interest = interest
         self.kinds = tuple(kinds)
         self.passive_kinds = tuple(passive_kinds)
+        self._itemless_kinds = tuple(itemless_kinds)
         self.user_ids: list[str] = []
         self._row_of: dict[str, int] = {}
         self._n_positive = len(interest.half_lives_s)
@@ -67,6 +74,8 @@ class ProfileTable:
         self._recent = RecentRing(interest.n_recent)
         self._seen = SeenItems()
         self._code_of_kind = {kind: code for code, kind in enumerate(self.kinds)}
+        self.waiting = WaitingEvents()
+        """Events that are evidence as soon as their words can be read; whoever folds fills it."""
 
     def __len__(self) -> int:
         """B, the number of users."""
@@ -119,6 +128,7 @@ class ProfileTable:
         events: FoldBatch,
         model: InterestModel,
         items: ItemTable,
+        texts: TextTable | None = None,
     ) -> int:
         """Fold T events into the profiles; any order gives the same profiles.
 
@@ -128,9 +138,10 @@ class ProfileTable:
             model: what events are to a profile.
             items: N items of the catalog; of an event whose value is a row of zeros the item
                 counts as seen, but it is no evidence of taste.
+            texts: what the events' words are; None = words are passed over.
 
         Returns:
-            Number of pending events: they would be evidence if the catalog had their item.
+            Number of pending events: they would be evidence if their item or words were known.
 
         Raises:
             ValueError: if a row is no user's, a time is not finite or an item is out of range.
@@ -140,10 +151,7 @@ class ProfileTable:
         rows = np.ascontiguousarray(rows, np.int64)
         item = np.ascontiguousarray(events.item, np.int64)
         ts = np.ascontiguousarray(events.ts, np.float64)
-        self._check(rows, item, ts, items)
-        found = model.evidence(events, items)
-        state = (self._sums, self._mass, self._t_ref)
-        fold_events(*state, rows, ts, *found.arrays, self._half_lives_s)
+        found = self.fold_evidence(rows, events, model, items, texts)
         signed = found.signed
         if signed is None:
             signed = signed_importance(events.kind, events.value, self.interest)
@@ -155,7 +163,33 @@ class ProfileTable:
         value = np.asarray(events.value, np.float32)[kept]
         self._recent.add(rows[kept], item[kept], ts[kept], signed[kept], code[kept], value)
         self._seen.add(rows[kept], item[kept])
-        return int(np.count_nonzero(~is_known & (signed != 0.0)))
+        lacks = events.waits
+        if not is_known.all():  # what needs no item, and says nothing, lacks none
+            needs_none = codes_of(events.kind, dict.fromkeys(self._itemless_kinds, 1), 0) == 1
+            is_mute = np.full(len(item), True) if events.text is None else events.text == NO_TEXT
+            lacks = lacks | (~is_known & is_mute & ~needs_none)
+        return int(np.count_nonzero(lacks & (signed != 0.0)))
+
+    def fold_evidence(
+        self,
+        rows: npt.NDArray[np.int64],
+        events: FoldBatch,
+        model: InterestModel,
+        items: ItemTable,
+        texts: TextTable | None = None,
+    ) -> EventEvidence:
+        """Fold T events as evidence alone: nothing is counted as seen, or as an event.
+
+        So an event that waited for its words is folded, everything else about it being in already.
+        Arguments as of ``fold``.
+        """
+        rows, item = np.ascontiguousarray(rows, np.int64), np.asarray(events.item, np.int64)
+        ts = np.ascontiguousarray(events.ts, np.float64)
+        self._check(rows, item, ts, items)
+        found = model.evidence(events, items, texts)
+        state = (self._sums, self._mass, self._t_ref)
+        fold_events(*state, rows, ts, *found.arrays, self._half_lives_s)
+        return found
 
     def banks(self, rows: npt.NDArray[np.int64]) -> Banks:
         """Copies of the evidence of users; ``UNKNOWN_USER`` gives an empty profile."""
@@ -176,7 +210,7 @@ class ProfileTable:
         return self._recent.of(row)
 
     def columns(self) -> dict[str, dict[str, npt.NDArray[Any]]]:
-        """Named column groups for a snapshot: ``state``, ``recent`` and ``seen``."""
+        """Column groups of a snapshot: ``state``, ``recent``, ``seen``, and ``waiting`` if any."""
         state: dict[str, npt.NDArray[Any]] = {
             "user_id": np.array(self.user_ids, dtype=object),
             "sums": np.ascontiguousarray(self.sums),
@@ -187,7 +221,8 @@ class ProfileTable:
             "n_events": self.n_events.copy(),
         }
         recent = self._recent.columns(len(self))
-        return {"state": state, "recent": recent, "seen": self._seen.columns()}
+        groups = {"state": state, "recent": recent, "seen": self._seen.columns()}
+        return groups if len(self.waiting) == 0 else {**groups, "waiting": self.waiting.columns()}
 
     @classmethod
     def from_columns(
@@ -196,6 +231,7 @@ class ProfileTable:
         interest: InterestSettings,
         kinds: Sequence[str],
         passive_kinds: Sequence[str] = _PASSIVE_KINDS,
+        itemless_kinds: Sequence[str] = _ITEMLESS_KINDS,
     ) -> ProfileTable:
         """The inverse of ``columns``.
 
@@ -204,7 +240,7 @@ class ProfileTable:
         """
         state = columns["state"]
         sums = np.concatenate([state["sums"], state["negative_sums"]], axis=1)
-        table = cls(sums.shape[2], interest, kinds, passive_kinds)
+        table = cls(sums.shape[2], interest, kinds, passive_kinds, itemless_kinds)
         if sums.shape[1] != len(table._half_lives_s):
             raise ValueError(
                 f"profiles of {sums.shape[1]} half-lives do not fit the settings' "
@@ -218,6 +254,8 @@ class ProfileTable:
         table._n_events = np.array(state["n_events"])
         table._recent = RecentRing.from_columns(columns["recent"], interest.n_recent)
         table._seen = SeenItems.from_columns(columns["seen"], len(table))
+        if "waiting" in columns:
+            table.waiting = WaitingEvents.from_columns(columns["waiting"])
         return table
 
     def _check(

@@ -22,6 +22,7 @@ from recsys.interest.model import (
     InterestModel,
     ItemTable,
     Query,
+    TextTable,
     nobody,
     split_banks,
 )
@@ -63,6 +64,7 @@ def replay(
     model: InterestModel,
     items: ItemTable,
     settings: InterestSettings,
+    texts: TextTable | None = None,
 ) -> Query:
     """What users asked for at moments in the past.
 
@@ -72,6 +74,7 @@ def replay(
         model: what events are to a profile, and a profile to a query.
         items: N items.
         settings: the half-lives of the banks.
+        texts: what the events' words are; None = words are passed over.
 
     Returns:
         A query of Q users, in the order of ``asked``: what ``ProfileTable.fold`` and
@@ -80,16 +83,22 @@ def replay(
     empty = nobody(model, settings, items.n_dims)
     n_queries = len(asked.end)
     found = Query(*(np.zeros((n_queries, *part.shape[1:]), np.float32) for part in empty))
-    for place, banks in _states(events, asked, model, items, settings):
+    for place, banks in _states(events, asked, model, (items, texts), settings):
         for whole, part in zip(found, model.query(banks, asked.as_of[place]), strict=True):
             whole[place] = part
     return found
 
 
 def replay_parts(
-    events: EventArrays, asked: ReplayQueries, model: ZeroShot, items: ItemTable
+    events: EventArrays,
+    asked: ReplayQueries,
+    model: ZeroShot,
+    items: ItemTable,
+    texts: TextTable | None = None,
 ) -> tuple[Floats, Floats]:
     """``c_h * mean_h`` of each half-life, for fitting the weights of a few thousand queries.
+
+    Arguments as of ``replay``.
 
     Returns:
         (Q, H, D) and, for the negative bank, (Q, Hn, D), both float32 and in the order of
@@ -100,7 +109,7 @@ def replay_parts(
     positive = np.zeros((n_queries, len(settings.half_lives_s), n_dims), np.float32)
     negative = np.zeros((n_queries, len(settings.negative_half_lives_s), n_dims), np.float32)
     m_0 = settings.confidence_mass
-    for place, banks in _states(events, asked, model, items, settings):
+    for place, banks in _states(events, asked, model, (items, texts), settings):
         gap_s = gaps(banks.t_ref, asked.as_of[place])
         good = read_parts(banks.sums, banks.mass, gap_s, settings.half_lives_s, m_0)
         bad = read_parts(
@@ -119,15 +128,16 @@ def _states(
     events: EventArrays,
     asked: ReplayQueries,
     model: InterestModel,
-    items: ItemTable,
+    known: tuple[ItemTable, TextTable | None],
     settings: InterestSettings,
 ) -> Iterator[tuple[npt.NDArray[np.intp], Banks]]:
     """Places in ``asked`` and the evidence of those queries, some thousand queries at a time."""
+    items, texts = known
     user, end = np.asarray(asked.user, np.int64), np.asarray(asked.end, np.int64)
-    known = user >= 0
-    starts = np.where(known, 0, end)
-    starts[known] = events.bounds[user[known]]
-    if np.any(end < starts) or np.any(end[known] > events.bounds[user[known] + 1]):
+    some = user >= 0
+    starts = np.where(some, 0, end)
+    starts[some] = events.bounds[user[some]]
+    if np.any(end < starts) or np.any(end[some] > events.bounds[user[some] + 1]):
         raise ValueError("a query's history must end among its own user's events")
     if len(events) and events.item.max() >= len(items):
         raise ValueError(f"items must be of [-1, {len(items)}), the rows of vectors")
@@ -136,8 +146,8 @@ def _states(
     for first, stop in pairwise(_cuts(user[order])):
         place = order[first:stop]
         used, first_event, last_event = _histories(starts[place], end[place])
-        batch = FoldBatch(events.item[used], events.ts[used], events.kind[used], events.value[used])
-        log = (batch.ts, *model.evidence(batch, items).arrays)
+        batch = FoldBatch.of(events, used)
+        log = (batch.ts, *model.evidence(batch, items, texts).arrays)
         sums = np.zeros((len(place), len(half_lives_s), items.n_dims), np.float32)
         mass = np.zeros((len(place), len(half_lives_s)), np.float32)
         t_ref = np.full(len(place), -np.inf)

@@ -7,6 +7,7 @@ in the bundle's manifest. So a bundle without ``model.safetensors`` is a zero-sh
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,14 +15,17 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from recsys.encoder.projection import projection_from_bytes
 from recsys.errors import ConfigError, DataError
+from recsys.interest.beside import NeighbourPart
 from recsys.interest.learned import LearnedInterest
-from recsys.interest.model import InterestModel, ItemTable, NeighbourPart
+from recsys.interest.model import InterestModel, ItemTable
 from recsys.interest.zero_shot import ZeroShot
 from recsys.ranking import RankingWeights, with_settings
 from recsys.settings import RankingSettings, Settings
 
 VECTORS = "vectors.safetensors"
+PROJECTION = "projection.safetensors"
 MODEL = "model.safetensors"
 NEIGHBOURS = "neighbours.safetensors"
 
@@ -53,7 +57,10 @@ def items_from_bytes(data: bytes) -> ItemTable:
 
 
 def model_of(
-    files: Mapping[str, bytes], weights: RankingWeights, settings: Settings
+    files: Mapping[str, bytes],
+    weights: RankingWeights,
+    settings: Settings,
+    has_encoder: bool = False,
 ) -> InterestModel:
     """The model of a bundle.
 
@@ -61,12 +68,15 @@ def model_of(
         files: the bundle's, by name.
         weights: the ranking weights, which are all that a zero-shot model has.
         settings: of the bundle.
+        has_encoder: whether users' own words can be encoded; if so, a zero-shot model reads them
+            as items are read, by the bundle's projection.
 
     Raises:
         DataError: if the learned tensors are none, or do not fit the settings.
     """
     if MODEL not in files:
-        return ZeroShot(settings.interest, weights)
+        projection = projection_from_bytes(files[PROJECTION]) if has_encoder else None
+        return ZeroShot(settings.interest, weights, projection)
     try:
         tensors = load(files[MODEL])
         return LearnedInterest.from_tensors(tensors, settings.interest, settings.data.kinds)
@@ -82,7 +92,7 @@ def model_within(model: InterestModel, ranking: RankingSettings) -> InterestMode
             model, which reads its weights off each profile.
     """
     if isinstance(model, ZeroShot):
-        return ZeroShot(model.interest, with_settings(model.weights, ranking))
+        return replace(model, weights=with_settings(model.weights, ranking))
     for name in ("interest", "negative", "trend"):
         if getattr(ranking, name) is not None:
             raise ConfigError(

@@ -19,7 +19,16 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from recsys.interest.model import Banks, EventEvidence, FoldBatch, ItemTable, Query
+from recsys.encoder.projection import AnyProjection, unit_rows
+from recsys.events import NO_TEXT
+from recsys.interest.model import (
+    Banks,
+    EventEvidence,
+    FoldBatch,
+    ItemTable,
+    Query,
+    TextTable,
+)
 from recsys.ranking import RankingWeights
 from recsys.settings import InterestSettings
 
@@ -46,20 +55,47 @@ class Parts(NamedTuple):
 class ZeroShot:
     """An ``InterestModel`` of fixed half-lives and of one weight each, the same for everybody.
 
-    An event is worth its item's vector, times the importance of its kind. Warm and cold items are
-    scored alike.
+    An event is worth its item's vector, times the importance of its kind; the user's own words are
+    worth what an item would be that says them, and beside an item they are worth the middle of the
+    two. Warm and cold items are scored alike.
     """
 
     interest: InterestSettings
     """How events become evidence, and how evidence fades."""
     weights: RankingWeights
     """Of the half-lives of the banks and of the trend."""
+    projection: AnyProjection | None = None
+    """Of texts to items; None = the users' own words are not read."""
 
-    def evidence(self, events: FoldBatch, items: ItemTable) -> EventEvidence:
-        """See ``InterestModel.evidence``; the values are the item vectors themselves."""
+    @property
+    def reads_text(self) -> bool:
+        """See ``InterestModel.reads_text``."""
+        return self.projection is not None
+
+    def text_table(self, vectors: Floats) -> TextTable:
+        """See ``InterestModel.text_table``; the vectors are those of items with these texts."""
+        if self.projection is None:
+            raise ValueError("this model reads no text")
+        if len(vectors) == 0:  # of no width either, where nothing was ever encoded
+            return TextTable(np.zeros((0, self.projection.n_dims), np.float32))
+        return TextTable(self.projection.project(vectors))
+
+    def evidence(
+        self, events: FoldBatch, items: ItemTable, texts: TextTable | None = None
+    ) -> EventEvidence:
+        """See ``InterestModel.evidence``; without words the values are the items' own vectors."""
         importance, signed = bank_importance(events.kind, events.value, self.interest)
         index = np.ascontiguousarray(events.item, np.int64)
-        return EventEvidence(importance, index, items.vectors, signed)
+        words = events.words(texts)
+        if words is None or texts is None:
+            return EventEvidence(importance, index, items.vectors, signed)
+        words = np.where(signed != 0.0, words, np.int32(NO_TEXT))
+        values = np.zeros((len(index), items.n_dims), np.float32)
+        known, said = index >= 0, words >= 0
+        values[known] = items.vectors[index[known]]
+        values[said] = unit_rows(values[said] + texts.vectors[words[said]])
+        own = np.where(said | known & (words == NO_TEXT), np.arange(len(index)), -1)
+        return EventEvidence(importance, own, values, signed)
 
     def query(self, banks: Banks, as_of: Times | float) -> Query:
         """See ``InterestModel.query``; one vector, and the same trend for all."""

@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from recsys.events import NO_TEXT, UNKNOWN_TEXT
 from recsys.interest.model import (
     Banks,
     FoldBatch,
     InterestModel,
     ItemTable,
+    TextTable,
     empty_banks,
     split_banks,
 )
@@ -193,6 +195,40 @@ class InterestModelContract:
             if alone.index[0] >= 0:
                 mine, theirs = alone.values[alone.index[0]], whole.values[whole.index[event]]
                 np.testing.assert_allclose(mine, theirs, atol=1e-6)
+
+    def test_words_are_evidence_and_what_cannot_be_read_yet_is_none(
+        self, model: InterestModel
+    ) -> None:
+        """With an item or without one; other events are what they are without words."""
+        items, events = contract_items(), contract_events()
+        texts = TextTable(contract_items(5).vectors[:4])
+        text = np.random.default_rng(4).integers(UNKNOWN_TEXT, 4, len(events.ts)).astype(np.int32)
+        spoken = events._replace(text=text)
+        plain, found = model.evidence(events, items), model.evidence(spoken, items, texts)
+        weighs = plain.importance.any(axis=1) | found.importance.any(axis=1)
+        assert np.linalg.norm(found.values, axis=1).max() <= 1.0 + 1e-6
+        assert np.all(found.index[weighs & (text >= 0)] >= 0)
+        assert np.all(found.index[weighs & (text == UNKNOWN_TEXT)] == -1)
+        for event in np.flatnonzero(text == NO_TEXT):
+            assert (plain.index[event] < 0) == (found.index[event] < 0)
+            np.testing.assert_allclose(plain.importance[event], found.importance[event], atol=1e-6)
+            if found.index[event] >= 0:
+                before, after = plain.values[plain.index[event]], found.values[found.index[event]]
+                np.testing.assert_allclose(before, after, atol=1e-6)
+        for one in range(0, len(text), 3):
+            alone = model.evidence(spoken.pick(slice(one, one + 1)), items, texts)
+            assert (alone.index[0] < 0) == (found.index[one] < 0)
+            if alone.index[0] >= 0:
+                mine, theirs = alone.values[alone.index[0]], found.values[found.index[one]]
+                np.testing.assert_allclose(mine, theirs, atol=1e-6)
+
+    def test_words_are_passed_over_where_there_is_no_table(self, model: InterestModel) -> None:
+        """So a model that cannot read loses nothing of what it knew."""
+        items, events = contract_items(), contract_events()
+        spoken = events._replace(text=np.full(len(events.ts), UNKNOWN_TEXT, np.int32))
+        plain, found = (model.evidence(some, items) for some in (events, spoken))
+        for mine, theirs in zip(found.arrays, plain.arrays, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
 
     def test_a_users_query_is_its_own(
         self, model: InterestModel, interest: InterestSettings

@@ -108,7 +108,7 @@ class DecayedPairs:
         as_of: float,
         importance: npt.NDArray[np.floating[Any]],
     ) -> Floats:
-        """See ``recsys.interest.model.NeighbourPart.part``."""
+        """See ``recsys.interest.beside.NeighbourPart.part``."""
         age_s = np.maximum(0.0, as_of - ts)
         weight = (importance * np.exp2(-age_s / self._half_life_s)).astype(np.float32)
         added: Floats = (weight[:, None] * self._table[item]).sum(axis=0)
@@ -185,13 +185,16 @@ class MemoryLedger:
 
 
 def tiny_log(
-    rows: Sequence[tuple[str, str | None, str, float]], values: Mapping[int, float] | None = None
+    rows: Sequence[tuple[str, str | None, str, float]],
+    values: Mapping[int, float] | None = None,
+    texts: Mapping[int, str] | None = None,
 ) -> pa.Table:
     """A canonical events table from ``(user_id, item_id, kind, Unix seconds)``.
 
     Args:
         rows: in the order of the source; row i has ``seq`` i and event id ``e<i>``.
         values: row -> value (a rating).
+        texts: row -> the user's own words.
     """
     user, item, kind, ts = zip(*rows, strict=True) if len(rows) > 0 else ((), (), (), ())
     stamps = times(np.array(ts, dtype=np.float64))
@@ -206,6 +209,7 @@ def tiny_log(
         seq=np.arange(len(rows)),
         ingested_at=stamps,
         value=[(values or {}).get(row) for row in range(len(rows))],
+        text=[(texts or {}).get(row) for row in range(len(rows))],
     )
 
 

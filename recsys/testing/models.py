@@ -62,6 +62,8 @@ def random_interest(settings: Settings, rng: np.random.Generator) -> LearnedInte
     for name, shape in layers.items():
         tensors[f"{name}.weight"] = rng.normal(size=shape) / np.sqrt(shape[1])
         tensors[f"{name}.bias"] = 0.3 * rng.normal(size=shape[0])
+    tensors["event.text.weight"] = rng.normal(size=(n_dims, N_TEXT)) / np.sqrt(n_dims)
+    tensors["event.text.bias"] = 0.1 * rng.normal(size=n_dims)
     return LearnedInterest.from_tensors(tensors, interest, settings.data.kinds)
 
 

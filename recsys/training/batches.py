@@ -11,17 +11,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from recsys.events import NO_TEXT
 from recsys.interest.learned import value_features
 from recsys.settings import Settings
 from recsys.training.sequences import Pack, Questions, questions
 from recsys.training.surroundings import Surroundings
-from recsys.transitions import N_FOLDS, Pasts, Transitions, pasts
+from recsys.training.touches import first_touched
+from recsys.training.transition_counts import histories
+from recsys.transitions import Pasts
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -63,6 +65,10 @@ class Batch(NamedTuple):
     """(M,) place of each right answer in ``rows``."""
     candidates: Candidates
     """What else the loss needs to know, as NumPy arrays."""
+    words: Tensor | None = None
+    """(W, E) vectors of the texts of the events; None = the model reads none."""
+    words_at: Tensor | None = None
+    """(T,) place in ``words``; W = the event says nothing."""
 
 
 class Candidates(NamedTuple):
@@ -170,6 +176,7 @@ class BatchMaker:
         start = np.zeros(len(pack.item), bool)
         start[pack.bounds[:-1][np.diff(pack.bounds) > 0]] = True
         given = value_features(pack.value, log.value_mean, log.value_scale)
+        words, words_at = self._said(pack)
         elapsed = np.diff(pack.ts, prepend=pack.ts[:1])
         gap = np.where(asked.last >= 0, asked.as_of - pack.ts[np.maximum(asked.last, 0)], 0.0)
         return Batch(
@@ -187,7 +194,17 @@ class BatchMaker:
             candidate_at=torch.from_numpy(np.searchsorted(every, rows).astype(np.int64)),
             target_at=torch.from_numpy(np.searchsorted(every, asked.target).astype(np.int64)),
             candidates=self._given(pack, asked, candidates, cutoff),
+            words=words,
+            words_at=words_at,
         )
+
+    def _said(self, pack: Pack) -> tuple[Tensor | None, Tensor | None]:
+        """``words`` and ``words_at`` of ``Batch``."""
+        if self._log.words is None:
+            return None, None
+        rows = np.unique(pack.text[pack.text != NO_TEXT])
+        at = np.where(pack.text != NO_TEXT, np.searchsorted(rows, pack.text), len(rows))
+        return torch.from_numpy(self._log.words[rows]), torch.from_numpy(at.astype(np.int64))
 
     def _given(
         self,
@@ -273,30 +290,6 @@ class BatchMaker:
         return rows.astype(np.int64), correction.astype(np.float32)
 
 
-def histories(pack: Pack, asked: Questions, learned: Transitions, whole: bool) -> Pasts:
-    """What transitions see of each question's user.
-
-    Args:
-        pack: the runs.
-        asked: P questions.
-        learned: the transitions.
-        whole: read those learned from everybody, not those learned without the user's fold.
-    """
-    fold = np.full(len(asked), N_FOLDS) if whole else pack.fold[asked.run]
-    moments = (pack.bounds[asked.run], asked.last, asked.as_of, fold)
-    return pasts(learned, (pack.item, pack.ts, pack.sign), moments)
-
-
-def first_touched(pack: Pack, rows: Ints, n_items: int) -> Times:
-    """(U, C) when the user of each run first touched each candidate row; inf = never."""
-    slot = np.full(n_items, -1, np.int64)
-    slot[rows] = np.arange(len(rows))
-    out = np.full((len(pack.bounds) - 1, len(rows)), np.inf)
-    item = np.where(pack.sign != 0, pack.item, -1)  # a mere impression is no touch
-    _first_touched(pack.bounds, item, pack.ts, slot, out)
-    return out
-
-
 def _with_targets(asked: Questions, keep: npt.NDArray[np.bool_]) -> Questions:
     """The questions with some of their answers (M,), without those that have none left."""
     which = np.repeat(np.arange(len(asked)), np.diff(asked.target_bounds))[keep]
@@ -304,12 +297,3 @@ def _with_targets(asked: Questions, keep: npt.NDArray[np.bool_]) -> Questions:
     bounds = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     left = replace(asked, target=asked.target[keep], target_bounds=bounds)
     return left.pick(np.flatnonzero(counts))
-
-
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _first_touched(bounds: Ints, item: Any, ts: Times, slot: Ints, out: Times) -> None:
-    for u in range(bounds.shape[0] - 1):
-        for e in range(bounds[u], bounds[u + 1]):
-            if item[e] >= 0 and slot[item[e]] >= 0:
-                c = slot[item[e]]
-                out[u, c] = min(out[u, c], ts[e])

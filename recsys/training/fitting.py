@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from recsys.catalog import Catalog
@@ -24,7 +23,7 @@ from recsys.settings import Settings
 from recsys.training.export import Exported, exported
 from recsys.training.learner import Learner
 from recsys.training.sequences import Pack, pack, packs, questions, user_rows
-from recsys.training.surroundings import Gathering, Surroundings
+from recsys.training.surroundings import AnyTexts, Gathering, Surroundings
 from recsys.training.text_tower import TextTower
 from recsys.training.transition_counts import (
     count_transitions,
@@ -33,7 +32,6 @@ from recsys.training.transition_counts import (
 )
 from recsys.training.validation import Validation
 
-Floats = npt.NDArray[np.float32]
 OnEpoch = Callable[[dict[str, Any]], bool]
 """Called after each epoch with its figures; True stops the phase."""
 
@@ -66,7 +64,7 @@ class Material:
 
     @classmethod
     def of(
-        cls, events: EventArrays, catalog: Catalog, text: Floats | None, settings: Settings
+        cls, events: EventArrays, catalog: Catalog, text: AnyTexts, settings: Settings
     ) -> Material:
         """Everything in some events.
 
@@ -91,7 +89,7 @@ class Material:
 def fit(
     events: EventArrays,
     catalog: Catalog,
-    text: Floats | None,
+    text: AnyTexts,
     settings: Settings,
     on_epoch: OnEpoch | None = None,
     language: MakeLanguage | None = None,
@@ -101,7 +99,7 @@ def fit(
     Args:
         events: all that may be known.
         catalog: N items.
-        text: (N, E) vectors of their texts; None = none says anything.
+        text: (N, E) vectors of their texts, or of the events' too; None = none says anything.
         settings: sections model, train, interest, trend, encoder, ``ranking.validation_share``.
         on_epoch: told each epoch's figures; may stop the phase.
         language: makes the untrained language model, for the stages ``lora`` and ``full``.
@@ -145,17 +143,7 @@ def with_training(settings: Settings, **changes: Any) -> Settings:
 
 def before(events: EventArrays, until: float) -> EventArrays:
     """The events before a moment; users without any keep their place."""
-    kept = np.flatnonzero(events.ts < until)
-    user = events.user[kept]
-    return EventArrays(
-        user_ids=events.user_ids,
-        bounds=np.searchsorted(user, np.arange(len(events.user_ids) + 1)).astype(np.int64),
-        user=user,
-        item=events.item[kept],
-        kind=events.kind[kept],
-        ts=events.ts[kept],
-        value=events.value[kept],
-    )
+    return events.kept(np.flatnonzero(events.ts < until))
 
 
 def validation_packs(rows: pa.Table, since: float, settings: Settings) -> list[Pack]:
@@ -186,7 +174,7 @@ def mean_ndcg(learner: Learner, validation: Validation, batches: list[Pack]) -> 
 def pilot(
     events: EventArrays,
     catalog: Catalog,
-    text: Floats | None,
+    text: AnyTexts,
     settings: Settings,
     told: OnEpoch,
     language: MakeLanguage | None = None,
@@ -196,7 +184,7 @@ def pilot(
     Args:
         events: all that may be known, the tail included.
         catalog: N items.
-        text: (N, E) vectors of their texts; None = none says anything.
+        text: (N, E) vectors of their texts, or of the events' too; None = none says anything.
         settings: as for ``fit``.
         told: called with each epoch's figures, ``ndcg`` of the tail among them; may stop a share.
         language: as for ``fit``.

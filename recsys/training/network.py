@@ -1,7 +1,8 @@
 """The learned interest encoder as a network: item tower, event value, bank of half-lives, readout.
 
     x_i   = P e_i + p + warm_i r_i                            an item: its text, and what is its own
-    z     = x + kind + value;  y = z + MLP(z);  v = y / sqrt(1 + |y|^2);  a_h = a_max sigmoid(A z)_h
+    z     = x + kind + value + words                          an event; y = z + MLP(z)
+    v     = y / sqrt(1 + |y|^2);  a_h = a_max sigmoid(A z)_h
     S, m  = the additive decayed state of (a, v)              training.scan, decay.fold
     q, w  = readout(c_h S_h / m_h, log m_h now and then)      queries, and weights of the trends
     s_i   = max_q q.x_i + w.T_i                               w and an offset apart for cold items
@@ -93,6 +94,7 @@ class EventValue(nn.Module):
             nn.Linear(n_dims, width), nn.GELU(approximate="tanh"), nn.Linear(width, n_dims)
         )
         self.importance = nn.Linear(n_dims, n_lives)
+        self.text: nn.Linear | None = None  # what the users' own words are; see ``_reader``
         self.drop = nn.Dropout(settings.train.dropout)
         nn.init.zeros_(self.kind.weight)
         nn.init.zeros_(self.given.weight)
@@ -209,6 +211,8 @@ class InterestNetwork(nn.Module):
             self._make_linear()
         used = surroundings.transitions is not None
         self.strength = nn.Parameter(torch.tensor([_FIRST_STRENGTH * used]), requires_grad=used)
+        if surroundings.words is not None:  # last, so that it moves no draw of the others
+            self.event.text = _reader(self.item, surroundings.words.shape[1])
         self.use_trend = form.use_trend
 
     def _make_linear(self) -> None:
@@ -250,7 +254,11 @@ class InterestNetwork(nn.Module):
         nothing = base.new_zeros(1, base.shape[1])
         known = torch.cat([base, nothing])[batch.event_at]
         warm = torch.cat([own, nothing])[batch.event_at] * ~batch.event_cold[:, None]
-        value, importance = self.event(known + warm, batch.kind, batch.given, batch.sign)
+        about = known + warm
+        if self.event.text is not None and batch.words is not None:
+            said = torch.cat([self.event.text(batch.words), nothing])
+            about = about + said[batch.words_at]
+        value, importance = self.event(about, batch.kind, batch.given, batch.sign)
         life = self.log_half_life_s.clamp(math.log(1.0), math.log(3.2e9))
         sums, mass = decayed_scan(importance, value, batch.elapsed_s, batch.start, life)
         last, some = batch.last.clamp(min=0), (batch.last >= 0)[:, None]
@@ -266,3 +274,14 @@ class InterestNetwork(nn.Module):
             return asked
         zero = torch.zeros_like(asked.warm_trend)
         return asked._replace(warm_trend=zero, cold_trend=zero, fresh=zero)
+
+
+def _reader(item: ItemTower, n_text: int) -> nn.Linear:
+    """Text vectors of events to what they add to a value; at first they are read as items are."""
+    reader = nn.Linear(n_text, item.n_dims)
+    if item.project is not None:
+        reader.load_state_dict(item.project.state_dict())
+    else:
+        nn.init.zeros_(reader.weight)
+        nn.init.zeros_(reader.bias)
+    return reader

@@ -65,6 +65,10 @@ class TrainSettings(Section):
     """Seconds after which training stops with the best it has; None = no limit."""
     batch_events: PositiveInt = 1_024
     """Events in one step of all workers together."""
+    max_event_texts: NonNegativeInt = 200_000
+    """Most distinct texts of events (searches, comments) that training reads, the most frequent
+    ones, at 1.5 kB of memory each (384 dimensions); other texts are passed over. 0 = none is read.
+    The model reads any text in serving, unless it learned from none."""
     max_events: PositiveInt = 2_048
     """Longest run of one user's history that is trained on at once; the rest is more runs."""
     learning_rate: PositiveFloat = 3e-3

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from recsys.events import UNKNOWN_ITEM, EventArrays
+from recsys.events import NO_TEXT, UNKNOWN_ITEM, EventArrays
 from recsys.interest.zero_shot import codes_of, is_positive, weigh
 from recsys.settings import Settings
 from recsys.transitions import fold_of
@@ -31,6 +31,7 @@ _LISTS = {
     "ts": pa.float64(),
     "sign": pa.int8(),
     "target": pa.bool_(),
+    "text": pa.int32(),
 }
 USER_ROWS = pa.schema(
     [
@@ -70,6 +71,8 @@ class Pack(NamedTuple):
     """(T,) 1 = positive evidence, -1 = negative, 0 = none."""
     target: Bools
     """(T,) what is to be predicted: see ``train.targets``."""
+    text: npt.NDArray[np.int32]
+    """(T,) row of the user's own words in ``Surroundings.words``; ``NO_TEXT`` = none are read."""
 
     @property
     def run(self) -> Ints:
@@ -118,14 +121,17 @@ def user_rows(events: EventArrays, settings: Settings) -> pa.Table:
     fresh = first_touches(events, passive)
     positive = is_positive(events.kind, events.value, settings.interest)
     known = events.item != UNKNOWN_ITEM
+    text = np.full(len(known), NO_TEXT) if events.text is None else np.maximum(events.text, NO_TEXT)
+    tells = (known | (text != NO_TEXT)) & (weight > 0)
     kinds = {kind: code for code, kind in enumerate(settings.data.kinds)}
     columns: dict[str, npt.NDArray[Any]] = {
         "item": events.item,
         "kind": codes_of(events.kind, kinds, 255).astype(np.uint8),
         "value": events.value.astype(np.float32),
         "ts": events.ts,
-        "sign": np.where(known & (weight > 0), np.where(negative, -1, 1), 0).astype(np.int8),
+        "sign": np.where(tells, np.where(negative, -1, 1), 0).astype(np.int8),
         "target": positive & known & (fresh | (settings.train.targets == "all")),
+        "text": text.astype(np.int32),
     }
     user, first, stop, context = _runs(events.bounds, settings.train.max_events)
     lengths = stop - first

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,19 @@ _BINS_PER_OCTAVE = 8
 _OCTAVES = (-4, 32)  # gaps from a sixteenth of a second to 136 years
 _LOW_QUANTILE, _HIGH_QUANTILE = 0.02, 0.98
 _SHORTEST_S = 30.0
+
+
+class Texts(NamedTuple):
+    """What the language model made of everything that speaks."""
+
+    items: Floats | None
+    """(N, E) vectors of the item texts, zero rows = no text; None = no item has any."""
+    events: Floats | None = None
+    """(M, E) vectors of the distinct texts of events; None = none is read."""
+
+
+AnyTexts = Texts | Floats | None
+"""Texts; items alone may be given as their vectors."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +77,8 @@ class Surroundings:
     """Learned from everybody; None = not used."""
     transitions_apart: Floats | None = None
     """(folds + 1, n, n) weights learned without the users of a fold; the last ones from all."""
+    words: Floats | None = None
+    """(M, E) vectors of the distinct texts of events; None = none is read."""
 
     @property
     def n_items(self) -> int:
@@ -121,16 +136,17 @@ class Gathering:
         self._span = (min(self._span[0], other._span[0]), max(self._span[1], other._span[1]))
         self._n_events += other._n_events
 
-    def finish(self, text: Floats | None, catalog: Catalog) -> Surroundings:
+    def finish(self, texts: AnyTexts, catalog: Catalog) -> Surroundings:
         """Everything counted, beside the catalog.
 
         Args:
-            text: (N, E) vectors of the item texts.
+            texts: vectors of the texts.
             catalog: the N items.
 
         Raises:
             DataError: if no event is positive.
         """
+        text, words = texts if isinstance(texts, Texts) else Texts(texts)
         n_positives = int(self._counts.sum())
         if n_positives == 0:
             kinds = ", ".join(self._settings.interest.positive_kinds)
@@ -161,6 +177,7 @@ class Gathering:
             last_ts=float(self._span[1]),
             n_events=self._n_events,
             n_positives=n_positives,
+            words=None if words is None or len(words) == 0 else words,
         )
 
     def _add_cells(self, more: list[CellCounts]) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 
+from recsys.events import UNKNOWN_ITEM
 from recsys.settings import Settings
-from recsys.training.batches import histories
-from recsys.training.sequences import History, pack, questions
+from recsys.training.sequences import History, Pack, Questions, pack, questions
 from recsys.training.surroundings import Surroundings
-from recsys.transitions import TransitionSums, untrained
+from recsys.transitions import N_FOLDS, Pasts, Transitions, TransitionSums, pasts, untrained
 
 _ROWS = 256
 
@@ -32,6 +33,21 @@ def count_transitions(sums: TransitionSums, rows: pa.Table, settings: Settings) 
         asked = questions(runs, history)
         past = histories(runs, asked, sums.form, whole=False)
         sums.add(past, asked.target_bounds, asked.target)
+
+
+def histories(runs: Pack, asked: Questions, learned: Transitions, whole: bool) -> Pasts:
+    """What transitions see of each question's user.
+
+    Args:
+        runs: the events.
+        asked: P questions.
+        learned: the transitions.
+        whole: read those learned from everybody, not those learned without the user's fold.
+    """
+    fold = np.full(len(asked), N_FOLDS) if whole else runs.fold[asked.run]
+    moments = (runs.bounds[asked.run], asked.last, asked.as_of, fold)
+    sign = np.where(runs.item != UNKNOWN_ITEM, runs.sign, 0)  # words alone are no item of a history
+    return pasts(learned, (runs.item, runs.ts, sign), moments)
 
 
 def with_transitions(log: Surroundings, sums: TransitionSums, settings: Settings) -> Surroundings:

@@ -61,15 +61,18 @@ router = APIRouter(responses=DOCUMENTED)
 
 
 def create_app(gateway: Gateway) -> FastAPI:
-    """The ASGI application of a gateway; while it runs it follows the trend."""
+    """The ASGI application of a gateway; while it runs it follows the trend, and reads words."""
 
     @asynccontextmanager
     async def follow(_: FastAPI) -> AsyncIterator[None]:
-        following = asyncio.create_task(gateway.follow_trend())
+        tasks = [asyncio.create_task(gateway.follow_trend())]
+        if gateway.words is not None:
+            tasks.append(asyncio.create_task(gateway.words.follow()))
         yield
-        following.cancel()
-        with suppress(asyncio.CancelledError):
-            await following
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
     app = FastAPI(
         title="Halflife",

@@ -90,12 +90,13 @@ class Rejected(BaseModel):
 
 
 class EventsReply(BaseModel):
-    """All accepted events are durable and in the user's next slate."""
+    """All accepted events are durable; but for those pending they are in the user's next slate."""
 
     accepted: int
     duplicates: int
     pending: int
-    """Accepted events whose item has no vector yet."""
+    """Accepted events that are no evidence of taste yet: their words are read within moments, or
+    their item is unknown to the bundle."""
     rejected: list[Rejected]
     version: str
     """Give it as ``min_version`` to read your own writes under all circumstances."""

@@ -12,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import ray
 from ray.exceptions import RayError, RayTaskError
 
@@ -46,6 +48,16 @@ class Pool(Protocol):
 
     async def pull_trend(self, version: int) -> TrendUpdate:
         """What came to the trend board since ``version``."""
+        ...
+
+    async def waiting_texts(self) -> dict[str, list[str]]:
+        """Name of a shard -> texts that its events wait for; shards that want none are left out."""
+        ...
+
+    async def take_texts(
+        self, shard: str, texts: Sequence[str], vectors: npt.NDArray[np.float32]
+    ) -> int:
+        """Bring a shard the vectors (n, E) of texts (n,); return how many events they folded."""
         ...
 
     async def status(self) -> list[ShardStatus]:
@@ -132,6 +144,30 @@ class PoolClient:
         name = self.spec.actor_name(TREND_BOARD)
         update: TrendUpdate = await self._call(name, "pull", None, self._deadline(), version)
         return update
+
+    async def waiting_texts(self) -> dict[str, list[str]]:
+        """Name of a shard -> texts that its events wait for; shards that want none are left out.
+
+        Raises:
+            UnavailableError: if a shard does not answer in time.
+        """
+        deadline = self._deadline()
+        names = (await self._shard_map(deadline)).shards
+        calls = (self._call(name, "waiting_texts", CONTROL, deadline) for name in names)
+        found = await asyncio.gather(*calls)
+        return {name: texts for name, texts in zip(names, found, strict=True) if texts}
+
+    async def take_texts(
+        self, shard: str, texts: Sequence[str], vectors: npt.NDArray[np.float32]
+    ) -> int:
+        """Bring a shard the vectors (n, E) of texts (n,); return how many events they folded.
+
+        Raises:
+            UnavailableError: if it does not answer in time; it asks again.
+        """
+        deadline = self._deadline()
+        n_folded: int = await self._call(shard, "take_texts", WRITE, deadline, texts, vectors)
+        return n_folded
 
     async def status(self) -> list[ShardStatus]:
         """What each shard holds.

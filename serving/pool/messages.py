@@ -17,12 +17,13 @@ Columns = Mapping[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class AckBatch:
-    """Answer to an append: every accepted event is committed and folded."""
+    """Answer to an append: every accepted event is committed, and folded but for what it lacks."""
 
     n_accepted: int
     n_duplicates: int
     n_pending: int
-    """Accepted events whose item the bundle has no vector of; they count from the next bundle."""
+    """Accepted events that are no evidence yet: those whose words are still to be read, which takes
+    a moment, and those whose item the bundle lacks, which count from the next bundle."""
     versions: Mapping[int, int]
     """Partition -> ledger sequence that a read must have reached to see these events."""
 

@@ -5,16 +5,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
 from recsys import snapshot
 from recsys.archive import Archive
 from recsys.bundle import Bundle
+from recsys.encoder.cache import VectorCache
 from recsys.errors import ChecksumError, NotFoundError
-from recsys.events import UNKNOWN_ITEM
-from recsys.folding import Basis, fold_batch, fold_partition, fold_record, read_to_position
-from recsys.interest.model import FoldBatch, InterestModel
+from recsys.folding import (
+    Basis,
+    fold_live,
+    fold_partition,
+    fold_record,
+    fold_words,
+    read_to_position,
+)
+from recsys.interest.model import InterestModel
 from recsys.interest.profiles import ProfileTable
 from recsys.interest.stored import model_within
 from recsys.ledger import Ledger
@@ -23,6 +33,7 @@ from recsys.settings import Settings
 from recsys.snapshot import Position, SnapshotKey
 from recsys.store import Store
 from recsys.trend import TrendState
+from recsys.words import cached_words, texts_of
 
 log = logging.getLogger(__name__)
 
@@ -52,10 +63,21 @@ class Ground:
             model=model_within(bundle.model, settings.ranking),
         )
 
-    @property
+    @cached_property
     def basis(self) -> Basis:
-        """What events are folded against."""
+        """What events are folded against; of words nothing is known, so they are waited for."""
         return Basis(self.bundle.catalog, self.bundle.items, self.model, self.settings)
+
+    def basis_of(self, record: pa.Table) -> Basis:
+        """The basis of a whole record: words that a job read before are known."""
+        encoder = self.bundle.manifest["encoder"]
+        if encoder is None or not self.model.reads_text:
+            return self.basis
+        texts = texts_of(record, self.settings.interest)
+        if len(texts) == 0:
+            return self.basis
+        cache = VectorCache(self.store, encoder["id"])
+        return replace(self.basis, words=cached_words(cache, self.model, texts))
 
     def key(self, partition: int) -> SnapshotKey:
         """Which snapshot a partition starts from."""
@@ -76,6 +98,8 @@ class Partition:
     """True: holds events that no snapshot holds."""
     n_folded: int = 0
     """Events folded since it was loaded, the tail included."""
+    n_read: int = 0
+    """Events whose words came late, since it was loaded."""
 
     def fold(self, ground: Ground, events: Sequence[Event], last_seq: int) -> TrendState:
         """Fold committed events, up to a ledger sequence.
@@ -83,26 +107,21 @@ class Partition:
         Returns:
             What they add to the trend.
         """
-        index = ground.bundle.catalog.index
-        batch = FoldBatch(
-            item=np.array([item_row(index, e.item_id) for e in events], np.int32),
-            ts=np.array([e.ts for e in events], np.float64),
-            kind=np.array([*(e.kind for e in events), None], dtype=object)[:-1],
-            value=np.array([np.nan if e.value is None else e.value for e in events], np.float64),
-        )
-        rows = self.table.rows([e.user_id for e in events], create=True)
         fresh = TrendState(self.trend.half_lives_s)
-        fold_batch(self.table, fresh, rows, batch, ground.basis)
+        fold_live(self.table, fresh, events, ground.basis)
         self.trend.merge(fresh)
         self.position = replace(self.position, ledger_seq=last_seq)
         self.is_dirty = True
         self.n_folded += len(events)
         return fresh
 
-
-def item_row(index: dict[str, int], item_id: str | None) -> int:
-    """Row of an item in the catalog; ``UNKNOWN_ITEM`` where there is none."""
-    return UNKNOWN_ITEM if item_id is None else index.get(item_id, UNKNOWN_ITEM)
+    def read(self, ground: Ground, texts: Sequence[str], vectors: npt.NDArray[np.float32]) -> int:
+        """Fold the events that waited for texts (n,) with vectors (n, E); return how many."""
+        n_read = fold_words(self.table, texts, vectors, ground.basis)
+        if n_read > 0:
+            self.n_read += n_read
+            self.is_dirty = True
+        return n_read
 
 
 def load_partition(ground: Ground, number: int) -> Partition:
@@ -139,7 +158,7 @@ def _from_snapshot(ground: Ground, number: int) -> Partition | None:
 def _from_record(ground: Ground, number: int) -> Partition:
     archive = Archive(ground.store)
     record, position = read_to_position(archive, ground.ledger, number, ground.tenant)
-    table, trend = fold_partition(record, ground.basis)
+    table, trend = fold_partition(record, ground.basis_of(record))
     return Partition(
         number, table, trend, position, is_rebuilt=True, is_dirty=True, n_folded=len(record)
     )

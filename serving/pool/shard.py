@@ -14,17 +14,22 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from recsys.errors import ConflictError, UnavailableError
-from recsys.events import UNKNOWN_ITEM
 from recsys.schema import Event, partition_of
 from recsys.snapshot import TREND, read_meta, save_groups
 from recsys.trend import TrendState
 from serving.pool.commits import GroupCommit
 from serving.pool.messages import AckBatch, ProfileView
-from serving.pool.partition import Ground, Partition, item_row, load_partition
+from serving.pool.partition import Ground, Partition, load_partition
 from serving.pool.view import hold, profile_views
 
 log = logging.getLogger(__name__)
+
+MAX_TEXTS = 32
+"""Texts that a shard asks for at once: few, so that a visitor's own text waits for few others."""
 
 
 class _Appended(NamedTuple):
@@ -91,6 +96,29 @@ class Shard:
                 for number, user_id in zip(numbers, user_ids, strict=True)
             ]
         return profile_views(held, as_of, self._ground.model, self._ground.settings.interest)
+
+    def waiting_texts(self, limit: int = MAX_TEXTS) -> list[str]:
+        """At most so many distinct texts that events of this shard wait for."""
+        found: dict[str, None] = {}
+        with self._state:
+            for partition in self._partitions.values():
+                found.update(dict.fromkeys(partition.table.waiting.texts(limit)))
+        return list(found)[:limit]
+
+    def take_texts(self, texts: Sequence[str], vectors: npt.NDArray[np.float32]) -> int:
+        """Fold the events that waited for texts.
+
+        Args:
+            texts: (n,) distinct; such that nothing waits for any more are passed over, so a
+                repeated call changes nothing.
+            vectors: (n, E) as the encoder gives them.
+
+        Returns:
+            Number of events that wait no more.
+        """
+        with self._state:
+            owned = list(self._partitions.values())
+            return sum(partition.read(self._ground, texts, vectors) for partition in owned)
 
     def take_trend(self, is_full: bool = False) -> tuple[bool, TrendState]:
         """What came to the trend since it was last taken.
@@ -170,14 +198,9 @@ class Shard:
                 last_seq[number] = max(sequence, last_seq.get(number, 0))
         for number, events in fresh.items():
             self._fold(number, events, last_seq[number])
-        index = self._ground.bundle.catalog.index
+        basis = self._ground.basis
         return [
-            _Appended(
-                sequence > 0,
-                sequence > 0
-                and event.item_id is not None
-                and item_row(index, event.item_id) == UNKNOWN_ITEM,
-            )
+            _Appended(sequence > 0, sequence > 0 and basis.is_pending(event))
             for (_, event), sequence in zip(owned, sequences, strict=True)
         ]
 
@@ -198,7 +221,8 @@ class Shard:
             partition = self._partitions[number]
             groups = {**partition.table.columns(), TREND: partition.trend.columns()}
             position, rebase = partition.position, partition.is_rebuilt
+            n_read = partition.n_read
         save_groups(self._ground.store, self._ground.key(number), groups, position, rebase)
         with self._state:
             partition.is_rebuilt = False
-            partition.is_dirty = partition.position != position
+            partition.is_dirty = (partition.position, partition.n_read) != (position, n_read)

@@ -97,6 +97,18 @@ def test_it_is_healthy(client: httpx.Client) -> None:
     assert found.json()["status"] == "ok" and len(found.json()["shards"]) == 2
 
 
+def test_what_a_user_searches_for_is_read_behind_the_request(client: httpx.Client) -> None:
+    event = {"user_id": "searcher", "kind": "search", "text": "red apple pie"}
+    reply = client.post("/v1/events", json=event)
+    assert reply.status_code == 202 and reply.json()["pending"] == 1
+    for _ in range(300):
+        found = client.get("/v1/users/searcher/profile").json()
+        if found["half_lives"][-1]["mass"] > 0.0:
+            break
+        time.sleep(0.1)
+    assert found["half_lives"][-1]["mass"] > 0.0 and not found["cold_start"]
+
+
 def test_an_event_is_in_the_next_slate(client: httpx.Client) -> None:
     for n in range(10):
         user = f"next-{n}"

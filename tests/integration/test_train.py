@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 import ray.train
 
-from pipelines import train
+from pipelines import bootstrap, train
 from pipelines.encode import EncoderSource
 from pipelines.job import Job
 from pipelines.train import Options
@@ -24,7 +24,7 @@ from recsys.schema import EVENTS
 from recsys.settings import DAY_S
 from recsys.testing.plain import times
 from tests.integration.past_logs import at_share, new_job, put_events, put_items, small_world
-from tests.integration.train_runs import Killer, small_job, with_settings
+from tests.integration.train_runs import SMALL, Killer, small_job, with_settings
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
 
@@ -272,3 +272,25 @@ def test_more_workers_than_this_machine_has_room_for_are_refused(job: Job) -> No
     crowd = with_settings(job, "train.min_workers=99", "train.max_workers=99")
     with pytest.raises(ConfigError, match="needs 99 CPUs"):
         train.run(crowd, Options(name="crowd"))
+
+
+def test_the_users_own_words_are_learned_from_and_served(
+    tmp_path: Path, cluster: None, in_process: None
+) -> None:
+    world = small_world()
+    job = new_job(tmp_path / "job", *SMALL, "train.pilot=false", "train.n_epochs=1")
+    said = np.where(np.arange(len(world.events)) % 10 == 0, "red apple", None)
+    said[::30] = "ghost house"
+    named = pa.array(world.events["item_id"].to_pylist(), pa.string(), mask=said != None)  # noqa: E711
+    kinds = np.where(said != None, "search", world.events["kind"].to_numpy())  # noqa: E711
+    columns = {name: world.events[name] for name in EVENTS.names}
+    columns.update(
+        item_id=named, kind=pa.array(kinds.tolist()), text=pa.array(said.tolist(), pa.string())
+    )
+    put_items(job, world.items)
+    put_events(job, pa.table(columns).cast(EVENTS))
+    report = train.run(job)
+    bundle = load_bundle(job.store, "default")
+    assert bundle.model.reads_text and report["n_event_texts"] == 2
+    folded = bootstrap.run(job)
+    assert (folded["n_texts"], folded["n_pending"]) == (2, 0)

@@ -234,7 +234,9 @@ def test_how_good_a_bundle_was_stands_in_its_manifest_but_not_in_its_id(
 def test_a_zero_shot_bundle_has_its_weights_for_a_model(store: Store, draft: BundleDraft) -> None:
     publish_bundle(store, "default", draft, created_at=NOW)
     bundle = load_bundle(store, "default")
-    assert bundle.model == ZeroShot(draft.settings.interest, draft.weights)
+    assert isinstance(bundle.model, ZeroShot) and bundle.model.reads_text
+    assert bundle.model.interest == draft.settings.interest
+    assert bundle.model.weights == draft.weights
     assert bundle.items.warm.all()
     assert (bundle.is_learned, bundle.neighbours) == (False, None)
     fixed = tuple(float(n) for n in range(len(draft.weights.trend)))

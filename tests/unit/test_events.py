@@ -1,7 +1,7 @@
 import numpy as np
 import pyarrow as pa
 
-from recsys.events import UNKNOWN_ITEM, event_arrays, timestamps_s
+from recsys.events import NO_TEXT, UNKNOWN_ITEM, UNKNOWN_TEXT, event_arrays, timestamps_s
 from recsys.schema import EVENTS
 from recsys.testing.fakes import tiny_log
 
@@ -61,3 +61,22 @@ def test_a_missing_time_is_nan() -> None:
 
 def test_times_of_any_unit_are_read_in_seconds() -> None:
     assert timestamps_s(pa.array([1_500], pa.timestamp("ms", tz="UTC"))).tolist() == [1.5]
+
+
+def test_words_are_rows_of_the_known_texts() -> None:
+    rows = [("u", "a", "comment", 1.0), ("u", None, "search", 2.0), ("u", "b", "click", 3.0)]
+    rows += [("u", None, "search", 4.0), ("u", "zz", "comment", 5.0), ("u", None, "search", 6.0)]
+    texts = {0: "fine", 1: "rockets", 3: "unheard of", 4: "fine", 5: " "}
+    log = tiny_log(rows, texts=texts)
+    events = event_arrays(log, ITEMS, {"fine": 0, "rockets": 1})
+    assert events.text is not None
+    expected = [0, 1, NO_TEXT, UNKNOWN_TEXT, UNKNOWN_TEXT, NO_TEXT]  # the fifth lacks its item
+    assert events.text.tolist() == expected
+    kept = events.kept(np.array([1, 3])).text
+    assert kept is not None and kept.tolist() == [1, UNKNOWN_TEXT]
+
+
+def test_words_that_nobody_reads_are_not_there() -> None:
+    log = tiny_log([("u", None, "search", 1.0)], texts={0: "rockets"})
+    assert event_arrays(log, ITEMS).text is None
+    assert event_arrays(tiny_log([("u", "a", "click", 1.0)]), ITEMS, {"rockets": 0}).text is None

@@ -106,7 +106,7 @@ def _ring(events: EventArrays, user: int, end: int, settings: Settings) -> Profi
     model = ZeroShot(interest, default_weights(interest, settings.trend))
     items = ItemTable.all_warm(np.ones((6, 2)) / np.sqrt(2))
     for event in np.random.default_rng(4).permutation(len(batch.ts)):  # late ones too
-        one = FoldBatch(*(column[event : event + 1] for column in batch))
+        one = batch.pick(slice(event, event + 1))
         table.fold(rows, one, model, items)
     return table
 

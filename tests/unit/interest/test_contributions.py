@@ -63,7 +63,7 @@ def lives_of(settings: object) -> tuple[float, ...]:
 
 
 def less(events: FoldBatch, place: int) -> FoldBatch:
-    return FoldBatch(*(np.delete(column, place) for column in events))
+    return events.pick(np.arange(len(events.ts)) != place)
 
 
 @pytest.mark.parametrize("name", ["zero-shot", "learned"])
@@ -73,7 +73,7 @@ def test_a_profile_without_an_event_is_that_folded_from_the_others(
 ) -> None:
     settings = settings_of(64)
     model, events = model_of(name, settings, rng), history(rng, n)
-    newest_first = FoldBatch(*(column[::-1] for column in events))
+    newest_first = events.pick(slice(None, None, -1))
     whole = folded(events, model, items, settings)
     found = without_each(model, items, whole, newest_first, lives_of(settings))
     for part, banks in zip(found, whole, strict=True):
@@ -89,8 +89,8 @@ def test_events_older_than_those_held_stay_in_the_rest(
 ) -> None:
     settings = settings_of(5)
     model, events = model_of("learned", settings, rng), history(rng, 40)
-    newest_first = FoldBatch(*(column[::-1] for column in events))
-    held = FoldBatch(*(column[:5] for column in newest_first))
+    newest_first = events.pick(slice(None, None, -1))
+    held = newest_first.pick(slice(5))
     whole = folded(events, model, items, settings)
     found = without_each(model, items, whole, held, lives_of(settings))
     for place in range(5):
@@ -105,7 +105,7 @@ def test_an_event_adds_the_score_with_it_minus_the_score_without(
 ) -> None:
     settings = settings_of(64)
     model, events = model_of("learned", settings, rng), history(rng, 9)
-    newest_first = FoldBatch(*(column[::-1] for column in events))
+    newest_first = events.pick(slice(None, None, -1))
     n_trend = len(settings.trend.half_lives_s)  # type: ignore[attr-defined]
     features, young = rng.random((2, N, n_trend)).astype(np.float32)
     whole = folded(events, model, items, settings)

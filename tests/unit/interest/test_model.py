@@ -5,7 +5,8 @@ import pickle
 import numpy as np
 import pytest
 
-from recsys.interest.model import AlignedNeighbours, InterestModel, ItemTable, Query, nobody
+from recsys.interest.beside import AlignedNeighbours
+from recsys.interest.model import InterestModel, ItemTable, Query, nobody
 from recsys.interest.zero_shot import ZeroShot
 from recsys.ranking import default_weights
 from recsys.settings import InterestSettings, TrendSettings, load

@@ -43,7 +43,7 @@ def log(rng: np.random.Generator, n: int = 600) -> tuple[list[str], FoldBatch]:
 
 
 def part(batch: FoldBatch, which: Any) -> FoldBatch:
-    return FoldBatch(*(column[which] for column in batch))
+    return batch.pick(which)
 
 
 def folded(users: list[str], batch: FoldBatch, v: Any, order: Any, size: int) -> ProfileTable:

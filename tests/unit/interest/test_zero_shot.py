@@ -22,7 +22,7 @@ def kinds(*names: str | None) -> Any:
 def test_each_kind_weighs_what_the_settings_say() -> None:
     kind = kinds("click", "purchase", "dislike", "skip", "impression", "search", "nonsense", None)
     importance, is_negative = weigh(kind, np.full(8, NAN), SETTINGS)
-    np.testing.assert_allclose(importance, [1.0, 2.0, 2.0, 0.3, 0.0, 0.0, 0.0, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(importance, [1.0, 2.0, 2.0, 0.3, 0.0, 1.0, 0.0, 0.0], rtol=1e-6)
     assert is_negative.tolist() == [False, False, True, True, False, False, False, False]
     assert importance.dtype == np.float32
 

@@ -108,6 +108,13 @@ class LocalPool:
         self._board.push(TrendPush("only", self._sequence, is_full, NOW, trend.columns()))
         return self._board.pull(version)
 
+    async def waiting_texts(self) -> dict[str, list[str]]:
+        found = self.shard.waiting_texts()
+        return {"only": found} if found else {}
+
+    async def take_texts(self, shard: str, texts: Sequence[str], vectors: np.ndarray) -> int:
+        return self.shard.take_texts(texts, vectors)
+
     async def status(self) -> list[ShardStatus]:
         partitions, n_users, n_events = self.shard.counts()
         return [ShardStatus("only", 1, partitions, n_users, n_events, 0.0)]
@@ -125,8 +132,8 @@ def clock() -> list[float]:
 
 @pytest.fixture
 def gateway(bundle: Bundle, pool: LocalPool, settings: Settings, clock: list[float]) -> Gateway:
-    async def encode(text: str) -> np.ndarray:
-        return HashEncoder().encode([text])[0]
+    async def encode(texts: Sequence[str]) -> np.ndarray:
+        return HashEncoder().encode(texts)
 
     return Gateway(bundle, pool, settings, lambda: clock[0], encode)
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.catalog import Catalog
-from recsys.events import EventArrays
+from recsys.events import NO_TEXT, UNKNOWN_ITEM, UNKNOWN_TEXT, EventArrays
 from recsys.settings import Settings, load
 
 N_ITEMS, N_TEXT = 40, 12
@@ -75,3 +75,21 @@ def events(
         ts=1.7e9 + np.cumsum(gaps, axis=1).ravel(),
         value=value,
     )
+
+
+def spoken(
+    log: EventArrays, rng: np.random.Generator, n_texts: int = 7
+) -> tuple[EventArrays, npt.NDArray[np.float32]]:
+    """The log with searches, some without words, and with comments; and vectors of the texts."""
+    item, kind = log.item.copy(), log.kind.copy()
+    text = np.full(len(log), NO_TEXT, np.int32)
+    searches, comments = rng.random(len(log)) < 0.2, rng.random(len(log)) < 0.1
+    item[searches], kind[searches] = UNKNOWN_ITEM, "search"
+    text[searches] = rng.integers(NO_TEXT, n_texts, int(searches.sum()))
+    comments &= ~searches
+    kind[comments] = "comment"
+    text[comments] = rng.integers(UNKNOWN_TEXT, n_texts, int(comments.sum()))
+    value = np.where(searches | comments, np.nan, log.value)
+    words = rng.normal(size=(n_texts, N_TEXT)).astype(np.float32)
+    words /= np.linalg.norm(words, axis=1, keepdims=True)
+    return replace(log, item=item, kind=kind, value=value, text=text), words

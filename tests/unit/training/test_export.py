@@ -1,28 +1,37 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
 from recsys.evaluation.split import time_queries
+from recsys.events import NO_TEXT, EventArrays
 from recsys.interest.model import FoldBatch, ItemTable
 from recsys.interest.profiles import ProfileTable
 from recsys.interest.zero_shot import is_positive
+from recsys.settings import Settings
 from recsys.training.batches import BatchMaker
 from recsys.training.export import exported
 from recsys.training.fitting import Material
 from recsys.training.learner import Learner
-from recsys.training.sequences import pack, questions
-from tests.unit.training.logs import catalog, dated, events, settings, text_vectors
+from recsys.training.network import Asked
+from recsys.training.sequences import Pack, Questions, pack, questions
+from recsys.training.surroundings import Texts
+from tests.unit.training.logs import catalog, dated, events, settings, spoken, text_vectors
+
+Floats = npt.NDArray[np.float32]
 
 
-@pytest.mark.parametrize("n_queries", [1, 2])
+@pytest.mark.parametrize(("n_queries", "speaks"), [(1, False), (2, False), (1, True)])
 def test_the_serving_fold_gives_the_queries_of_the_network(
-    n_queries: int, rng: np.random.Generator
+    n_queries: int, speaks: bool, rng: np.random.Generator
 ) -> None:
     some = settings(f"model.n_queries={n_queries}", "train.stale_shares=[0.0]")
-    log = events(rng)
-    material = Material.of(log, dated(rng, log), text_vectors(rng), some)
+    log, words = _log(speaks, rng)
+    material = Material.of(log, dated(rng, log), Texts(text_vectors(rng), words), some)
     learner = Learner(material.log, some, 20, seed=1)
     with torch.no_grad():
         learner.network.log_half_life_s.copy_(torch.tensor([12.0, 4.0, 8.0, 10.0]))  # unsorted
@@ -30,28 +39,45 @@ def test_the_serving_fold_gives_the_queries_of_the_network(
     for _ in range(10):
         learner.step(runs)
     ready = exported(learner.network, material.log, some)
-    learner.network.eval()
     assert learner.network.readout.fresh.weight.any()  # births were there to learn from
     asked = questions(runs, "strict")
-    rows = np.arange(material.log.n_items)
-    maker = BatchMaker(material.log, some, rng)
-    batch = maker.batch(runs, asked, (rows, np.zeros(len(rows), np.float32)))
-    with torch.no_grad():
-        expected = learner.network.ask(batch, *learner.network.tower(batch))
+    expected = _asked_of_network(learner, runs, asked, some)
     assert list(ready.interest.half_lives_s) == sorted(ready.interest.half_lives_s)
+    assert ready.model.reads_text == speaks
     items = ItemTable(ready.vectors, ready.warm)
+    texts = None if words is None else ready.model.text_table(words)
     for p in rng.choice(len(asked), 40, replace=False):
         run, last = asked.run[p], asked.last[p]
         past = slice(runs.bounds[run], last + 1 if last >= 0 else runs.bounds[run])
         table = ProfileTable(items.n_dims, ready.interest, some.data.kinds)
         user = table.rows(["one"], create=True)
         order = rng.permutation(past.stop - past.start) + past.start  # any order
-        batch_of = FoldBatch(log.item[order], log.ts[order], log.kind[order], log.value[order])
-        table.fold(np.repeat(user, len(order)), batch_of, ready.model, items)
+        batch = FoldBatch.of(log, order)
+        table.fold(np.repeat(user, len(order)), batch, ready.model, items, texts)
         query = ready.model.query(table.banks(user), float(asked.as_of[p]))
         found = tuple(part[0] for part in query)
         for mine, theirs in zip(found, expected, strict=True):
             np.testing.assert_allclose(mine, theirs[p].numpy(), rtol=1e-4, atol=1e-4)
+
+
+def _log(speaks: bool, rng: np.random.Generator) -> tuple[EventArrays, Floats | None]:
+    """Events, and the vectors of what is said in them."""
+    log = events(rng)
+    if not speaks:
+        return log, None
+    log, words = spoken(log, rng)
+    assert log.text is not None
+    return replace(log, text=np.maximum(log.text, NO_TEXT)), words  # training reads no others
+
+
+def _asked_of_network(learner: Learner, runs: Pack, asked: Questions, some: Settings) -> Asked:
+    learner.network.eval()
+    rows = np.arange(learner.surroundings.n_items)
+    maker = BatchMaker(learner.surroundings, some, np.random.default_rng(0))
+    batch = maker.batch(runs, asked, (rows, np.zeros(len(rows), np.float32)))
+    with torch.no_grad():
+        found: Asked = learner.network.ask(batch, *learner.network.tower(batch))
+    return found
 
 
 def test_values_and_importances_are_bounded_by_construction(rng: np.random.Generator) -> None:
