@@ -98,7 +98,7 @@ def run(job: Job, bundle_id: str | None = None) -> dict[str, Any]:
             said = json.loads(row["unread"])
             texts.update(said)
             if said:
-                unread.append(row["partition"])
+                unread.append(int(row["partition"]))
             else:
                 _add(totals, row)
                 advance(1)
@@ -128,18 +128,20 @@ def _add(totals: dict[str, float], row: Mapping[str, Any]) -> None:
 def _rows(job: Job, basis: FoldBasis, partitions: Sequence[int]) -> Iterator[Mapping[str, Any]]:
     """Fold partitions with Ray Data; one report per partition, as they are done."""
     n_tasks = min(len(partitions), TASKS_PER_CPU * int(ray.cluster_resources().get("CPU", 1)))
-    task = partial(_fold_block, job=job, basis=ray.put(basis))
-    numbers = pa.table({"id": pa.array(partitions, pa.int64())})
-    blocks = ray.data.from_arrow(numbers, override_num_blocks=n_tasks)
-    yield from blocks.map_batches(task, batch_size=None, num_cpus=1).iter_rows()
+    task = partial(_fold_block, job=job, basis=ray.put(basis), partitions=partitions)
+    places = ray.data.range(len(partitions), override_num_blocks=n_tasks)
+    yield from places.map_batches(task, batch_size=None, num_cpus=1).iter_rows()
 
 
 def _fold_block(
-    block: Mapping[str, npt.NDArray[np.int64]], job: Job, basis: ray.ObjectRef[FoldBasis]
+    block: Mapping[str, npt.NDArray[np.int64]],
+    job: Job,
+    basis: ray.ObjectRef[FoldBasis],
+    partitions: Sequence[int],
 ) -> dict[str, list[Any]]:
     """One Ray task: the partitions of a block, one after another."""
     shared: FoldBasis = ray.get(basis)
-    reports = [bootstrap_partition(job, shared, int(p)) for p in block["id"]]
+    reports = [bootstrap_partition(job, shared, partitions[place]) for place in block["id"]]
     return {name: [report[name] for report in reports] for name in reports[0]}
 
 
