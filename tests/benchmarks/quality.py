@@ -5,6 +5,7 @@
 ``news``       a world in which most right answers are born after training
 ``recovery``   half-lives of a known law, found again
 ``cold``       items without any event in training, and what they cost the warm ones
+``language``   cold items where the language model learns too
 ``ablation``   what each piece is worth
 ``staleness``  weeks since training, kinds of users and items (uses the models of ``time``)
 ``drift``      events until a slate follows a new taste
@@ -34,6 +35,7 @@ PARTS = {
     "news": "news",
     "recovery": "recovery",
     "cold": "cold",
+    "language": "language",
     "ablation": "ablation",
     "staleness": "staleness",
     "drift": "drift",
@@ -108,7 +110,9 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         "--peer-systems", type=_list, default=[], help="run them where their answers are missing"
     )
     parser.add_argument("--chaos", type=Path, help="report of the chaos suite")
-    parser.add_argument("--variants", type=_list, default=[], help="of the ablation; default all")
+    parser.add_argument(
+        "--variants", type=_list, default=[], help="of ablation and language; default all"
+    )
     parser.add_argument("--out", type=Path, help="also written there, after each part")
     parser.add_argument("--set", action="append", default=[], metavar="section.field=value")
     return parser.parse_args(arguments)
