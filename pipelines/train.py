@@ -18,6 +18,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import ray
 import typer
 from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
@@ -34,7 +35,6 @@ from pipelines.job import (
     StoreOption,
     TenantOption,
     command_line,
-    console,
     finish,
     main,
     open_job,
@@ -48,19 +48,16 @@ from pipelines.train_language import tuned_encoder
 from pipelines.train_loop import train_loop
 from pipelines.train_phases import Progress, Sizes
 from pipelines.train_picture import subject_of, write_picture
-from pipelines.train_publish import Options, Plan, draft_of, with_figures
+from pipelines.train_publish import Options, Plan, draft_of, plan_of, with_figures
 from pipelines.train_result import result_of
-from pipelines.train_rows import Basis, Gathered, gather, survey, with_transitions_of
-from pipelines.train_run import Run, identity_of
+from pipelines.train_rows import Basis, Gathered, gather, with_transitions_of
+from pipelines.train_run import Run
 from pipelines.train_stream import ROWS, EvenSplit, stream
 from pipelines.train_text import read_texts
 from pipelines.train_worker import Shared, Work
-from recsys.archive import Archive
 from recsys.bundle import publish_bundle
-from recsys.catalog import catalog_from_items
 from recsys.encoder.weights import EncoderFiles
 from recsys.errors import ConfigError, DataError, UnavailableError
-from recsys.schema import ITEMS
 from recsys.training.export import Exported
 from recsys.training.fitting import MIN_QUESTIONS
 from recsys.training.options import TrainSettings
@@ -85,6 +82,7 @@ def run(job: Job, options: Options | None = None) -> dict[str, Any]:
         ConfigError: if an unfinished run of this name was asked something else.
     """
     options = options or Options()
+    began_at = time.time() - options.spent_s
     stages: dict[str, float] = {}
     check_mlflow(job.settings.train)
     _quiet()
@@ -97,14 +95,14 @@ def run(job: Job, options: Options | None = None) -> dict[str, Any]:
             job.settings.train.n_checkpoints,
         )
         with timed(stages, "read"):
-            plan = _plan(job, run_, options)
+            plan = plan_of(job, run_, options, began_at)
         with timed(stages, "encode"):
             encoder, source, text = read_texts(job, plan.catalog)
         with timed(stages, "gather"):
             index = plan.catalog.index
             basis = Basis(index, job.settings, plan.until, plan.tail_start, run_.prefix)
             gathered = gather(job, basis)
-        work = _work(job, run_, plan, gathered, (source, text))
+            work = _work(job, run_, plan, gathered, (source, text))
         with timed(stages, "train"):
             progress, n_starts = _train(job, work, gathered)
         result, encoder = _result(job, run_, encoder)
@@ -126,29 +124,6 @@ def run(job: Job, options: Options | None = None) -> dict[str, Any]:
     }
     run_.finish({"bundle_id": manifest["bundle_id"], **draft.quality})
     return report
-
-
-def _plan(job: Job, run_: Run, options: Options) -> Plan:
-    """The plan of the unfinished run of this name, or a new one."""
-    identity = identity_of(job.settings, options.until)
-    old = None if options.fresh else run_.take_over(identity)
-    if old is not None:
-        console.print(f"resuming run {run_.name}", highlight=False)
-        catalog = catalog_from_items(job.store.read_table(old["catalog"], sha256=old["sha256"]))
-        return Plan(catalog, old["until"], old["data_until"], old["tail_start"], True)
-    found = survey(job, options.until)
-    manifest = Archive(job.store).manifest()
-    items = None if manifest is None else Archive(job.store).items(manifest, job.tenant)
-    items = ITEMS.empty_table() if items is None else items
-    catalog = catalog_from_items(items, found.item_ids, options.until)
-    until = found.data_until + 1e-6 if options.until is None else options.until
-    table = catalog.to_table(job.tenant)
-    path, sha256, _ = job.store.write_table(f"{run_.prefix}/catalog", table)
-    tail_start = found.tail_start if job.settings.train.pilot else None
-    plan = Plan(catalog, until, found.data_until, tail_start, False)
-    fixed = {name: getattr(plan, name) for name in ("until", "data_until", "tail_start")}
-    run_.begin(identity, {"catalog": path, "sha256": sha256, **fixed})
-    return plan
 
 
 def _result(
@@ -191,7 +166,7 @@ def _work(
         sizes=sizes,
         tail_start=tail_start,
         first=train_phases.first(job.settings.train, tail_start is not None),
-        board=new_board(),
+        board=new_board(plan.began_at),
         language=None if is_frozen else source,
     )
 
@@ -289,7 +264,8 @@ def train(  # noqa: PLR0913, PLR0917 - the options of the command
     """
     job = open_job(store, ledger, tenant, config, assignments)
     moment = None if until is None else parse_time(until)
-    finish(run(job, Options(moment, publish, fresh, name)))
+    spent_s = time.time() - psutil.Process().create_time()
+    finish(run(job, Options(moment, publish, fresh, name, spent_s)))
 
 
 if __name__ == "__main__":

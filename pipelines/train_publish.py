@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipelines import train_phases
-from pipelines.job import Job
+from pipelines.job import Job, console
 from pipelines.train_phases import Progress, Sizes
+from pipelines.train_rows import survey
+from pipelines.train_run import Run, identity_of
+from recsys.archive import Archive
 from recsys.bundle import BundleDraft
-from recsys.catalog import Catalog
+from recsys.catalog import Catalog, catalog_from_items
 from recsys.encoder.weights import EncoderFiles
 from recsys.ranking import default_weights
 from recsys.retrieval import build_index
+from recsys.schema import ITEMS
 from recsys.training.export import Exported
 from recsys.training.options import TrainSettings
 
@@ -28,6 +32,8 @@ class Options:
     """True forgets an unfinished run of this name."""
     name: str = "train"
     """Of the run."""
+    spent_s: float = 0.0
+    """Seconds that the command took before the run began; ``train.budget_s`` counts them."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,43 @@ class Plan:
     data_until: float
     tail_start: float | None
     resumed: bool
+    began_at: float
+    """Unix seconds from which ``train.budget_s`` counts: the command's start, and earlier by what
+    was trained before an interruption."""
+
+
+def plan_of(job: Job, run: Run, options: Options, began_at: float) -> Plan:
+    """The plan of the unfinished run of this name, or a new one.
+
+    Args:
+        job: store, ledger, tenant and settings.
+        run: which run.
+        options: of the run.
+        began_at: the command's start, Unix seconds.
+
+    Raises:
+        DataError: if the record has no event.
+        ConfigError: if the unfinished run was asked something else.
+    """
+    identity = identity_of(job.settings, options.until)
+    old = None if options.fresh else run.take_over(identity)
+    if old is not None:
+        console.print(f"resuming run {run.name}", highlight=False)
+        catalog = catalog_from_items(job.store.read_table(old["catalog"], sha256=old["sha256"]))
+        times = (old["until"], old["data_until"], old["tail_start"])
+        return Plan(catalog, *times, resumed=True, began_at=began_at - run.spent_s())
+    found = survey(job, options.until)
+    manifest = Archive(job.store).manifest()
+    items = None if manifest is None else Archive(job.store).items(manifest, job.tenant)
+    items = ITEMS.empty_table() if items is None else items
+    catalog = catalog_from_items(items, found.item_ids, options.until)
+    until = found.data_until + 1e-6 if options.until is None else options.until
+    path, sha256, _ = job.store.write_table(f"{run.prefix}/catalog", catalog.to_table(job.tenant))
+    tail_start = found.tail_start if job.settings.train.pilot else None
+    plan = Plan(catalog, until, found.data_until, tail_start, False, began_at)
+    fixed = {name: getattr(plan, name) for name in ("until", "data_until", "tail_start")}
+    run.begin(identity, {"catalog": path, "sha256": sha256, **fixed})
+    return plan
 
 
 def draft_of(
