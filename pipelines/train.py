@@ -2,7 +2,7 @@
 
     record -> survey -> catalog, text vectors -> gather -> surroundings, staged rows
            -> Ray Train: pilots on events before the validation tail, refit on everything
-           -> learned model, item vectors, index -> bundle
+           -> learned model, item vectors, index -> bundle -> its profiles -> the tenant's pointer
 
 A run that was killed goes on from its last checkpoint when the command is given again; one that
 lost a worker does so by itself. Nothing at or after ``--until`` is used.
@@ -48,14 +48,13 @@ from pipelines.train_language import tuned_encoder
 from pipelines.train_loop import train_loop
 from pipelines.train_phases import Progress, Sizes
 from pipelines.train_picture import subject_of, write_picture
-from pipelines.train_publish import Options, Plan, draft_of, plan_of, with_figures
+from pipelines.train_publish import Options, Plan, draft_of, plan_of, publish, with_figures
 from pipelines.train_result import result_of
 from pipelines.train_rows import Basis, Gathered, gather, with_transitions_of
 from pipelines.train_run import Run
 from pipelines.train_stream import ROWS, EvenSplit, stream
 from pipelines.train_text import read_texts
 from pipelines.train_worker import Shared, Work
-from recsys.bundle import publish_bundle
 from recsys.encoder.weights import EncoderFiles
 from recsys.errors import ConfigError, DataError, UnavailableError
 from recsys.training.export import Exported
@@ -66,20 +65,22 @@ Floats = npt.NDArray[np.float32]
 
 
 def run(job: Job, options: Options | None = None) -> dict[str, Any]:
-    """Train, and publish a bundle.
+    """Train, make a bundle, and publish it: its profiles first, then the pointer.
 
     Args:
         job: store, ledger, tenant and settings.
         options: of the run.
 
     Returns:
-        The report: bundle id, ``ndcg10`` on the validation tail, the epochs' figures, half-lives,
-        what more time would give, seconds per stage.
+        The report: bundle id, what ``promoted`` it (the report of ``pipelines.publish promote``;
+        None where it was not to be published), ``ndcg10`` on the validation tail, the epochs'
+        figures, half-lives, what more time would give, seconds per stage.
 
     Raises:
         NotFoundError: if the store holds nothing of the tenant.
         DataError: if there is no event, or none that is positive.
         ConfigError: if an unfinished run of this name was asked something else.
+        ConflictError: if another bundle was published while this one's profiles were made.
     """
     options = options or Options()
     began_at = time.time() - options.spent_s
@@ -108,12 +109,11 @@ def run(job: Job, options: Options | None = None) -> dict[str, Any]:
         result, encoder = _result(job, run_, encoder)
         first, shared = gathered.chunks["whole"][0], ray.get(work.shared)
         subject = subject_of(run_, first, shared, result, job.settings)
-    with timed(stages, "publish"):
         draft = draft_of(job, plan, options, result, encoder)
         draft = with_figures(draft, job.settings.train, progress, work.sizes)
-        manifest = publish_bundle(job.store, job.tenant, draft, time.time(), options.publish)
+        published = publish(job, draft, options, stages)
     report = {
-        "bundle_id": manifest["bundle_id"],
+        **published,
         "run": options.name,
         "resumed": plan.resumed,
         "n_starts": n_starts,
@@ -122,7 +122,7 @@ def run(job: Job, options: Options | None = None) -> dict[str, Any]:
         **draft.metrics,
         "stages": stages,
     }
-    run_.finish({"bundle_id": manifest["bundle_id"], **draft.quality})
+    run_.finish({"bundle_id": published["bundle_id"], **draft.quality})
     return report
 
 
@@ -248,7 +248,9 @@ def train(  # noqa: PLR0913, PLR0917 - the options of the command
     until: Annotated[
         str | None, typer.Option(help="Use nothing from this time on: ISO time or Unix seconds.")
     ] = None,
-    publish: Annotated[bool, typer.Option(help="Move the tenant's pointer to the bundle.")] = True,
+    publish: Annotated[
+        bool, typer.Option(help="Make its profiles, then move the tenant's pointer to it.")
+    ] = True,
     fresh: Annotated[
         bool, typer.Option("--fresh/--resume", help="Forget an unfinished run of this name.")
     ] = False,
@@ -258,7 +260,7 @@ def train(  # noqa: PLR0913, PLR0917 - the options of the command
     config: ConfigOption = None,
     assignments: SetOption = None,
 ) -> None:
-    """Learn interests and half-lives from the record: one published bundle.
+    """Learn interests and half-lives from the record: a bundle, its profiles, and it is published.
 
     Example: python -m pipelines.train --store S --set train.budget_s=180
     """

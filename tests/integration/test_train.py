@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pipelines import train
+from pipelines import bootstrap, train
 from pipelines.encode import EncoderSource
 from pipelines.job import Job
 from pipelines.train import Options
@@ -15,7 +16,8 @@ from recsys.bundle import current_bundle_id, load_bundle
 from recsys.encoder.text import TextEncoder
 from recsys.encoder.weights import encoder_files
 from recsys.errors import ConfigError, DataError, UnavailableError
-from tests.integration.past_logs import at_share, small_world
+from recsys.readiness import n_snapshots
+from tests.integration.past_logs import N_PARTITIONS, at_share, small_world
 from tests.integration.train_runs import Killer, small_job, with_settings
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
@@ -42,6 +44,37 @@ def test_training_publishes_a_learned_bundle(job: Job, report: dict[str, Any]) -
     assert [figures["phase"] for figures in report["history"]].count("pilot") == 3
     assert report["history"][-1]["loss"] < report["history"][0]["loss"]
     assert report["n_starts"] == 1
+
+
+def test_the_profiles_are_there_before_the_bundle_is_published(
+    job: Job, report: dict[str, Any]
+) -> None:
+    promoted = report["promoted"]
+    assert (promoted["was"], promoted["moved"]) == (None, True)
+    assert promoted["profiles"]["exact"]
+    assert promoted["bootstrap"]["n_events"] == report["n_events"] == len(small_world().events)
+    assert n_snapshots(job.store, "default", report["bundle_id"]) == N_PARTITIONS
+
+
+def test_a_bundle_whose_profiles_cannot_be_made_is_not_published_and_the_run_goes_on_from_there(
+    tmp_path: Path, in_process: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = small_job(tmp_path / "job", "train.n_epochs=1", "train.pilot=false")
+    served = train.run(job)["bundle_id"]
+
+    def dies(*_: Any) -> Any:
+        raise RuntimeError("the power went")
+
+    other = with_settings(job, "train.seed=18")
+    with monkeypatch.context() as patch:
+        patch.setattr(bootstrap, "run", dies)
+        with pytest.raises(RuntimeError, match="power"):
+            train.run(other)
+    assert current_bundle_id(job.store, "default") == served
+    again = train.run(other)
+    assert again["resumed"]
+    assert again["promoted"]["was"] == served
+    assert current_bundle_id(job.store, "default") == again["bundle_id"] != served
 
 
 def test_a_budget_counts_from_the_commands_start_and_leaves_a_little_for_training(
@@ -177,6 +210,9 @@ def test_nothing_from_until_on_is_known(job: Job, in_process: None) -> None:
     bundle = load_bundle(job.store, "default", report["bundle_id"])
     assert bundle.data_until < until
     assert report["n_events"] < 0.51 * len(world.events)
+    assert report["promoted"] is None
+    assert current_bundle_id(job.store, "default") != bundle.bundle_id
+    assert n_snapshots(job.store, "default", bundle.bundle_id) == 0
 
 
 def test_mlflow_is_asked_for_by_the_name_of_its_extra(job: Job) -> None:
