@@ -22,7 +22,6 @@ import pyarrow.compute as pc
 import typer
 
 from pipelines.embed import parse_time
-from pipelines.encode import encoder_source, text_vectors
 from pipelines.job import (
     ConfigOption,
     Job,
@@ -39,18 +38,16 @@ from pipelines.job import (
     ray_session,
     working,
 )
-from pipelines.models import model_folder
 from pipelines.train_run import identity_of
+from pipelines.train_text import read_texts
 from pipelines.tune_record import Plan, Record
 from pipelines.tune_tables import figures, said, trial_table
 from pipelines.tune_trials import Material, Trainer, Watch, pilot_trainer, run_trials
 from recsys.archive import Archive
 from recsys.catalog import Catalog, catalog_from_items
-from recsys.encoder.weights import encoder_files
 from recsys.errors import ConfigError, DataError
 from recsys.events import event_arrays, timestamps_s
 from recsys.ledger import open_ledger
-from recsys.ranking import Floats
 from recsys.record import read_all
 from recsys.schema import ITEMS
 from recsys.training.search import (
@@ -121,7 +118,7 @@ def run(
         wanted = [Trial(number, point(space, seed, number)) for number in sorted(numbers)]
         found: list[Trial] = []
         if len(wanted) > 0:
-            text = _text(job, catalog)
+            _, _, text = read_texts(job, catalog)
             material = Material(event_arrays(table, catalog.index), catalog, text, job.settings)
             found = _search(record, wanted, past, material, (trainer, options.budget_s))
     trials = sorted([*past, *found], key=lambda trial: trial.number)
@@ -184,21 +181,9 @@ def _read(job: Job, until: float | None) -> tuple[pa.Table, Plan]:
 def _catalog(job: Job, table: pa.Table, until: float) -> Catalog:
     archive = Archive(job.store)
     manifest = archive.manifest()
-    items = ITEMS.emptytrial_table() if manifest is None else archive.items(manifest, job.tenant)
+    items = ITEMS.empty_table() if manifest is None else archive.items(manifest, job.tenant)
     named = pc.drop_null(pc.unique(table["item_id"])).to_pylist()
     return catalog_from_items(items, named, until)
-
-
-def _text(job: Job, catalog: Catalog) -> Floats | None:
-    """(N, E) vectors of the item texts; None where nothing says anything."""
-    if not job.settings.model.use_text:
-        return None
-    encoder = encoder_files(model_folder(job.settings.encoder.model), job.settings.encoder)
-    source = encoder_source(job.store, encoder, job.settings.encoder)
-    found = text_vectors(catalog.item_texts(), source)
-    if len(found.distinct) == 0:
-        return None
-    return found.projected(lambda vectors: vectors, found.distinct.shape[1])
 
 
 def _space(job: Job, options: Options, n_items: int) -> dict[str, Domain]:
