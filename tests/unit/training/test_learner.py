@@ -61,6 +61,20 @@ def test_fit_learns_an_order_that_popularity_cannot_see(rng: np.random.Generator
     assert found.exported.vectors.shape == (40, 8)
 
 
+def test_without_a_refit_the_best_network_of_the_pilot_is_the_model(
+    rng: np.random.Generator,
+) -> None:
+    log, text = events(rng, n_users=60), text_vectors(rng)
+    some = settings("train.refit=false", "train.n_epochs=12", "train.learning_rate=0.05")
+    found = fit(log, catalog(), text, some)
+    assert {figures["phase"] for figures in found.history} == {"pilot"}
+    best = found.best["n_epochs"]
+    assert 0 < best < len(found.history)
+    there = fit(log, catalog(), text, some, lambda figures: bool(figures["epoch"] == best))
+    assert len(there.history) == best
+    np.testing.assert_array_equal(found.exported.vectors, there.exported.vectors)
+
+
 def test_the_same_seed_gives_the_same_model(rng: np.random.Generator) -> None:
     log, text, some = events(rng), text_vectors(rng), settings("train.n_epochs=2")
     one, other = (fit(log, catalog(), text, some).exported for _ in range(2))
