@@ -1,9 +1,9 @@
 """The whole of Halflife on real data, from a log to slates that change while you look.
 
 ``python -m cluster.demo --dataset movielens-100k`` is what ``make demo`` runs: fetch, ingest,
-train as of the split, evaluate, train on everything, bootstrap, serve, and then the story of a
-taste that comes and fades. With ``--zero-shot`` nothing is trained. Progress goes to stderr; the
-last line of stdout is one JSON object.
+train as of the split, evaluate, train on everything, fold the profiles, serve, and then the story
+of a taste that comes and fades. With ``--zero-shot`` nothing is trained. Progress goes to stderr;
+the last line of stdout is one JSON object.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import httpx
 import typer
 
 from cluster import local, story
-from cluster.demo_training import BUDGET_S, train_all, train_until
+from cluster.demo_training import BUDGET_S, Course, train_all, train_until
 from pipelines import bootstrap, datasets, embed, evaluate, ingest, job
 from pipelines.past import read_events
 from recsys.archive import Archive
@@ -52,7 +52,7 @@ def demo(
     zero_shot: Annotated[
         bool, typer.Option("--zero-shot/--train", help="Serve without any training.")
     ] = False,
-    budget: Annotated[float, typer.Option(help="Seconds of training, in all.", min=1.0)] = BUDGET_S,
+    budget: Annotated[float, typer.Option(help="Seconds of both trainings.", min=1.0)] = BUDGET_S,
 ) -> None:
     """Run every stage, tell the story, and leave the service up (unless told to exit)."""
     if dataset not in EVENT:
@@ -87,26 +87,34 @@ def _offline(
             work, events=[str(files.events)], items=[str(files.items)], users=[str(files.users)]
         )
     until = evaluate.split_time(work, SPLIT)
+    course = None
     if budget_s is None:
         with _stage(stages, "embed_until_split", "Embed: read the items, as known at the split"):
-            embed.run(work, until=until)
+            measured = embed.run(work, until=until)["bundle_id"]
     else:
         with _stage(stages, "train_until_split", "Train: interest and half-lives, to the split"):
             course = train_until(work, until, budget_s)
+            measured = course.bundle_id
     with _stage(stages, "evaluate", "Evaluate: every later event is a question"):
-        report = evaluate.run(work, split=SPLIT)
-    trained = {}
-    if budget_s is None:
-        with _stage(stages, "embed", "Embed: the bundle that is served"):
-            embed.run(work)
-    else:
-        with _stage(stages, "train", "Train: the bundle that is served, on everything"):
-            trained = train_all(work, course, taken["n_events_total"])
-    with _stage(stages, "bootstrap", "Bootstrap: fold the log into profiles"):
-        bootstrap.run(work)
+        report = evaluate.run(work, split=SPLIT, bundle_id=measured)
+    trained = _to_be_served(work, stages, course, taken["n_events_total"])
     job.console.print(f"report: {work.store.uri}/{report['files']['html']}", soft_wrap=True)
     keys = ("model", "ndcg10", "popular_best", "popular_best_ndcg10")
     return {"n_events": taken["n_events_total"], **{key: report[key] for key in keys}, **trained}
+
+
+def _to_be_served(
+    work: job.Job, stages: dict[str, float], course: Course | None, n_events: int
+) -> dict[str, Any]:
+    """Publish a bundle of everything, with its profiles; the figures of training, if any."""
+    if course is not None:
+        with _stage(stages, "train", "Train: the bundle that is served, on everything"):
+            return train_all(work, course, n_events)
+    with _stage(stages, "embed", "Embed: the bundle that is served"):
+        embed.run(work)
+    with _stage(stages, "bootstrap", "Bootstrap: fold the log into profiles"):
+        bootstrap.run(work)
+    return {}
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
     record -> survey -> catalog, text vectors -> gather -> surroundings, staged rows
            -> Ray Train: pilots on events before the validation tail, refit on everything
-           -> learned model, item vectors, index -> bundle
+           -> learned model, item vectors, index -> bundle -> its profiles -> the tenant's pointer
 
 A run that was killed goes on from its last checkpoint when the command is given again; one that
 lost a worker does so by itself. Nothing at or after ``--until`` is used.
@@ -18,6 +18,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import ray
 import typer
 from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
@@ -47,14 +48,13 @@ from pipelines.train_loop import train_loop
 from pipelines.train_phases import Progress, Sizes
 from pipelines.train_picture import subject_of, write_picture
 from pipelines.train_plan import make_plan
-from pipelines.train_publish import Options, Plan, draft_of, with_figures
+from pipelines.train_publish import Options, Plan, draft_of, publish, with_figures
 from pipelines.train_result import result_of
 from pipelines.train_rows import Basis, Gathered, gather, with_transitions_of
 from pipelines.train_run import Run
 from pipelines.train_stream import ROWS, EvenSplit, stream
 from pipelines.train_text import ReadTexts, read_texts
 from pipelines.train_worker import Shared, Work
-from recsys.bundle import publish_bundle
 from recsys.encoder.weights import EncoderFiles
 from recsys.errors import ConfigError, DataError, UnavailableError
 from recsys.training.export import Exported
@@ -65,22 +65,25 @@ Floats = npt.NDArray[np.float32]
 
 
 def run(job: Job, options: Options | None = None) -> dict[str, Any]:
-    """Train, and publish a bundle.
+    """Train, make a bundle, and publish it: its profiles first, then the pointer.
 
     Args:
         job: store, ledger, tenant and settings.
         options: of the run.
 
     Returns:
-        The report: bundle id, ``ndcg10`` on the validation tail, the epochs' figures, half-lives,
-        what more time would give, seconds per stage.
+        The report: bundle id, what ``promoted`` it (the report of ``pipelines.publish promote``;
+        None where it was not to be published), ``ndcg10`` on the validation tail, the epochs'
+        figures, half-lives, what more time would give, seconds per stage.
 
     Raises:
         NotFoundError: if the store holds nothing of the tenant.
         DataError: if there is no event, or none that is positive.
         ConfigError: if an unfinished run of this name was asked something else.
+        ConflictError: if another bundle was published while this one's profiles were made.
     """
     options = options or Options()
+    began_at = time.time() - options.spent_s
     stages: dict[str, float] = {}
     check_mlflow(job.settings.train)
     _quiet()
@@ -93,7 +96,7 @@ def run(job: Job, options: Options | None = None) -> dict[str, Any]:
             job.settings.train.n_checkpoints,
         )
         with timed(stages, "read"):
-            plan = make_plan(job, run_, options)
+            plan = make_plan(job, run_, options, began_at)
         with timed(stages, "encode"):
             said = read_texts(job, plan.catalog.item_texts(), plan.texts)
         with timed(stages, "gather"):
@@ -102,18 +105,17 @@ def run(job: Job, options: Options | None = None) -> dict[str, Any]:
             where = (plan.until, plan.tail_start, run_.prefix)
             basis = Basis(index, job.settings, *where, words)
             gathered = gather(job, basis)
-        work = _work(job, run_, plan, gathered, said)
+            work = _work(job, run_, plan, gathered, said)
         with timed(stages, "train"):
             progress, n_starts = _train(job, work, gathered)
         result, encoder = _result(job, run_, said.encoder)
         first, shared = gathered.chunks["whole"][0], ray.get(work.shared)
         subject = subject_of(run_, first, shared, result, job.settings)
-    with timed(stages, "publish"):
         draft = draft_of(job, plan, options, result, encoder)
         draft = with_figures(draft, job.settings.train, progress, work.sizes)
-        manifest = publish_bundle(job.store, job.tenant, draft, time.time(), options.publish)
+        published = publish(job, draft, options, stages)
     report = {
-        "bundle_id": manifest["bundle_id"],
+        **published,
         "run": options.name,
         "resumed": plan.resumed,
         "n_starts": n_starts,
@@ -122,7 +124,7 @@ def run(job: Job, options: Options | None = None) -> dict[str, Any]:
         **draft.metrics,
         "stages": stages,
     }
-    run_.finish({"bundle_id": manifest["bundle_id"], **draft.quality})
+    run_.finish({"bundle_id": published["bundle_id"], **draft.quality})
     return report
 
 
@@ -165,7 +167,7 @@ def _work(
         sizes=sizes,
         tail_start=tail_start,
         first=train_phases.first(job.settings.train, tail_start is not None),
-        board=new_board(),
+        board=new_board(plan.began_at),
         language=None if is_frozen else said.source,
     )
 
@@ -247,7 +249,9 @@ def train(  # noqa: PLR0913, PLR0917 - the options of the command
     until: Annotated[
         str | None, typer.Option(help="Use nothing from this time on: ISO time or Unix seconds.")
     ] = None,
-    publish: Annotated[bool, typer.Option(help="Move the tenant's pointer to the bundle.")] = True,
+    publish: Annotated[
+        bool, typer.Option(help="Make its profiles, then move the tenant's pointer to it.")
+    ] = True,
     fresh: Annotated[
         bool, typer.Option("--fresh/--resume", help="Forget an unfinished run of this name.")
     ] = False,
@@ -257,13 +261,14 @@ def train(  # noqa: PLR0913, PLR0917 - the options of the command
     config: ConfigOption = None,
     assignments: SetOption = None,
 ) -> None:
-    """Learn interests and half-lives from the record: one published bundle.
+    """Learn interests and half-lives from the record: a bundle, its profiles, and it is published.
 
     Example: python -m pipelines.train --store S --set train.budget_s=180
     """
     job = open_job(store, ledger, tenant, config, assignments)
     moment = None if until is None else parse_time(until)
-    finish(run(job, Options(moment, publish, fresh, name)))
+    spent_s = time.time() - psutil.Process().create_time()
+    finish(run(job, Options(moment, publish, fresh, name, spent_s)))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 from ray.train import UserCallback
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from recsys import errors
 from recsys.errors import RecsysError
@@ -23,9 +24,14 @@ MAX_STUCK = 10
 
 
 class Board:
-    """What the driver should know; an actor of no CPU."""
+    """What the driver should know; an actor of no CPU.
 
-    def __init__(self) -> None:
+    Args:
+        began_at: Unix seconds from which the budget counts, by the clock of the driver's node.
+    """
+
+    def __init__(self, began_at: float) -> None:
+        self._began_at = began_at
         self._figures: list[dict[str, Any]] = []
         self._failure: tuple[str, ...] | None = None
         self._last_error = ""
@@ -40,6 +46,10 @@ class Board:
         """The figures since the last call."""
         taken, self._figures = self._figures, []
         return taken
+
+    def elapsed_s(self) -> float:
+        """Seconds of the budget that have passed."""
+        return time.time() - self._began_at
 
     def begun(self, step: int) -> tuple[str, ...] | None:
         """A worker group starts from a step; what stands in its way, if anything."""
@@ -91,9 +101,14 @@ class ToBoard(UserCallback):  # type: ignore[misc]
         self._board.seen.remote(str(found).strip().rpartition("\n")[2][:500])
 
 
-def new_board() -> Any:
-    """Start the actor; it ends with its handle."""
-    return ray.remote(num_cpus=0)(Board).remote()
+def new_board(began_at: float) -> Any:
+    """Start the actor on the driver's node, so that both end together; it ends with its handle.
+
+    Args:
+        began_at: as for ``Board``.
+    """
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(Board).remote(began_at)
 
 
 def error_of(failure: tuple[str, ...]) -> Exception:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
+import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -172,28 +174,61 @@ class TensorBoard:
 class MLflow:
     """One run of an MLflow experiment named after the tenant.
 
+    A server that goes away while training goes on loses the figures from then on, and no more.
+
     Args:
         uri: of the tracking server, or a folder.
         run: names the MLflow run.
         settings: kept as its parameters.
+
+    Raises:
+        ConfigError: if it is not installed, or there is no such server.
     """
 
     def __init__(self, uri: str, run: Run, settings: TrainSettings) -> None:
         check_mlflow(settings)
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # else minutes of them
         self._mlflow: Any = importlib.import_module("mlflow")
-        self._mlflow.set_tracking_uri(uri)
-        self._mlflow.set_experiment(f"halflife-{run.tenant}")
-        self._mlflow.start_run(run_name=run.name)
-        self._mlflow.log_params(settings.model_dump(mode="json"))
+        self._uri, self._is_lost = uri, False
+        try:
+            self._client: Any = self._mlflow.MlflowClient(uri)
+            # the client with an id, not mlflow.log_metric: that knows the runs of its own thread
+            self._id: str = self._begun(f"halflife-{run.tenant}", run.name)
+            for name, value in settings.model_dump(mode="json").items():
+                self._client.log_param(self._id, name, value)
+        except self._mlflow.MlflowException as error:
+            raise ConfigError(
+                f"train.mlflow_uri = {uri}", f"cannot be used ({error})", "Check the server"
+            ) from error
 
     def write(self, figures: Mapping[str, Any]) -> None:
         """See ``Sink.write``."""
-        for name, step, value in scalars(figures):
-            self._mlflow.log_metric(name, value, step=step)
+        now_ms = int(time.time() * 1_000)
+        metrics = [
+            self._mlflow.entities.Metric(name, value, now_ms, step)
+            for name, step, value in scalars(figures)
+        ]
+        self._told(lambda: self._client.log_batch(self._id, metrics=metrics))
 
     def close(self) -> None:
         """See ``Sink.close``."""
-        self._mlflow.end_run()
+        self._told(lambda: self._client.set_terminated(self._id))
+
+    def _begun(self, experiment: str, name: str) -> str:
+        found = self._client.get_experiment_by_name(experiment)
+        place = self._client.create_experiment(experiment) if found is None else found.experiment_id
+        begun: str = self._client.create_run(place, run_name=name).info.run_id
+        return begun
+
+    def _told(self, tell: Callable[[], None]) -> None:
+        if self._is_lost:
+            return
+        try:
+            tell()
+        except self._mlflow.MlflowException as error:
+            self._is_lost = True
+            log.warning("MLflow at %s is gone, and gets no more figures: %s", self._uri, error)
 
 
 def scalars(figures: Mapping[str, Any]) -> Iterator[tuple[str, int, float]]:

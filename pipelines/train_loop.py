@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ import torch
 
 from pipelines.train_board import failure_of
 from pipelines.train_parallel import Workers
+from pipelines.train_phases import training_budget
 from pipelines.train_worker import Training, Work
 from recsys.errors import RecsysError
 from recsys.settings import Settings
@@ -31,7 +33,7 @@ def train_loop(config: dict[str, Any]) -> None:
     if blocked:
         return
     try:
-        Training(work, workers).run()
+        Training(_within_budget(work, workers), workers).run()
     except BaseException as error:
         named = _named(error)
         if named is not None:
@@ -49,6 +51,22 @@ def _blocked(work: Work, workers: Workers) -> bool:
         step = 0 if found is None else found[0].total_steps
         blocked = ray.get(work.board.begun.remote(step)) is not None
     return workers.sums(blocked)[0] > 0
+
+
+def _within_budget(work: Work, workers: Workers) -> Work:
+    """The work with the budget of training: less what else the command took by now.
+
+    The first worker asks, and all count with its answer.
+    """
+    train, mine = work.settings.train, 0.0
+    if train.budget_s is None:
+        return work
+    if workers.rank == 0:
+        elapsed_s = ray.get(work.board.elapsed_s.remote())
+        mine = training_budget(train.budget_s, elapsed_s, work.run.spent_s())
+    (budget_s,) = workers.sums(mine)
+    train = train.model_copy(update={"budget_s": budget_s})
+    return replace(work, settings=work.settings.model_copy(update={"train": train}))
 
 
 def _named(error: BaseException) -> tuple[str, ...] | None:

@@ -18,6 +18,8 @@ from recsys.training.options import TrainSettings
 PILOT, REFIT, DONE = "pilot", "refit", "done"
 _RESERVE = 0.95
 """Share of the budget that is planned; the rest is for the end of an epoch and for publishing."""
+LEAST_S = 10.0
+"""Seconds of training that a budget leaves, however long reading took."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,22 @@ def after_epoch(
     done = replace(done, pilots=_put(done.pilots, done.candidate, current))
     reason = _pilot_over(done, end, settings, sizes)
     return replace(_next_phase(done, settings, sizes), stopped=reason) if reason else done
+
+
+def training_budget(budget_s: float, elapsed_s: float, spent_s: float) -> float:
+    """Seconds of training after which a run's budget is over.
+
+    Args:
+        budget_s: ``train.budget_s``.
+        elapsed_s: of it; everything counts.
+        spent_s: of these in training.
+
+    >>> training_budget(180.0, elapsed_s=30.0, spent_s=0.0)
+    150.0
+    >>> training_budget(180.0, elapsed_s=500.0, spent_s=0.0)
+    10.0
+    """
+    return spent_s + max(budget_s - elapsed_s, min(LEAST_S, budget_s))
 
 
 def out_of_time(progress: Progress, settings: TrainSettings) -> bool:

@@ -13,8 +13,14 @@ from recsys.catalog import catalog_from_items
 from recsys.schema import ITEMS
 
 
-def make_plan(job: Job, run_: Run, options: Options) -> Plan:
+def make_plan(job: Job, run_: Run, options: Options, began_at: float) -> Plan:
     """The plan of the unfinished run of this name, or a new one.
+
+    Args:
+        job: store, ledger, tenant and settings.
+        run_: which run.
+        options: of the run.
+        began_at: the command's start, Unix seconds.
 
     Raises:
         DataError: if there is no event.
@@ -27,7 +33,8 @@ def make_plan(job: Job, run_: Run, options: Options) -> Plan:
         catalog = catalog_from_items(job.store.read_table(old["catalog"], sha256=old["sha256"]))
         texts = job.store.read_table(old["texts"], sha256=old["texts_sha256"])
         times = (old["until"], old["data_until"], old["tail_start"])
-        return Plan(catalog, tuple(texts["text"].to_pylist()), *times, True)
+        said = tuple(texts["text"].to_pylist())
+        return Plan(catalog, said, *times, resumed=True, began_at=began_at - run_.spent_s())
     found = survey(job, options.until)
     manifest = Archive(job.store).manifest()
     items = None if manifest is None else Archive(job.store).items(manifest, job.tenant)
@@ -39,7 +46,7 @@ def make_plan(job: Job, run_: Run, options: Options) -> Plan:
     said = pa.table({"text": pa.array(found.texts, pa.string())})
     texts_path, texts_sha256, _ = job.store.write_table(prefix, said)
     tail_start = found.tail_start if job.settings.train.pilot else None
-    plan = Plan(catalog, found.texts, until, found.data_until, tail_start, False)
+    plan = Plan(catalog, found.texts, until, found.data_until, tail_start, False, began_at)
     fixed = {name: getattr(plan, name) for name in ("until", "data_until", "tail_start")}
     files = {"catalog": path, "sha256": sha256, "texts": texts_path, "texts_sha256": texts_sha256}
     run_.begin(identity, {**files, **fixed})

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from typing import Any
 
 from pipelines import train_phases
-from pipelines.job import Job
+from pipelines.job import Job, timed
+from pipelines.promotion import promote
 from pipelines.train_phases import Progress, Sizes
-from recsys.bundle import BundleDraft
+from recsys.bundle import BundleDraft, publish_bundle
 from recsys.catalog import Catalog
 from recsys.encoder.weights import EncoderFiles
 from recsys.ranking import default_weights
@@ -23,11 +26,13 @@ class Options:
     until: float | None = None
     """Unix seconds; nothing at or after this time is used (None = everything)."""
     publish: bool = True
-    """False writes the bundle but leaves the tenant's pointer where it is."""
+    """False writes the bundle, and leaves the tenant's pointer and profiles where they are."""
     fresh: bool = False
     """True forgets an unfinished run of this name."""
     name: str = "train"
     """Of the run."""
+    spent_s: float = 0.0
+    """Seconds that the command took before the run began; ``train.budget_s`` counts them."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,9 @@ class Plan:
     data_until: float
     tail_start: float | None
     resumed: bool
+    began_at: float
+    """Unix seconds from which ``train.budget_s`` counts: the command's start, and earlier by what
+    was trained before an interruption."""
 
 
 def draft_of(
@@ -92,3 +100,29 @@ def with_figures(
         "history": list(progress.history),
     }
     return BundleDraft(**{**vars(draft), "quality": quality, "metrics": metrics})
+
+
+def publish(
+    job: Job, draft: BundleDraft, options: Options, stages: dict[str, float]
+) -> dict[str, Any]:
+    """Write the bundle, and publish it where that was asked for: its profiles come first.
+
+    Args:
+        job: store, ledger and tenant.
+        draft: the bundle.
+        options: of the run.
+        stages: get the seconds of ``publish`` and ``promote``.
+
+    Returns:
+        ``bundle_id`` and ``promoted``: the report of the promotion, or None.
+
+    Raises:
+        ConflictError: if another bundle was published meanwhile.
+    """
+    with timed(stages, "publish"):
+        manifest = publish_bundle(job.store, job.tenant, draft, time.time(), promote=False)
+    bundle_id, promoted = manifest["bundle_id"], None
+    if options.publish:
+        with timed(stages, "promote"):
+            promoted = promote(job, bundle_id)
+    return {"bundle_id": bundle_id, "promoted": promoted}

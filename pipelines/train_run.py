@@ -145,6 +145,12 @@ class Run:
         plan: dict[str, Any] = found["plan"]
         return plan
 
+    def spent_s(self) -> float:
+        """Seconds of training up to the newest checkpoint; 0 before the first."""
+        state = self.state()
+        saved = [] if state is None else state["checkpoints"]
+        return float(saved[0]["progress"]["spent_s"]) if saved else 0.0
+
     def save(self, tensors: Tensors, progress: Progress) -> None:
         """Write a checkpoint; of the older ones the last few stay.
 

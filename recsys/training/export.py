@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +72,10 @@ def exported(network: InterestNetwork, log: Surroundings, settings: Settings) ->
         transitions=None
         if log.transitions is None
         else log.transitions.with_strength(float(network.strength.detach())),
-        clamped=tuple(float(x) for x in lives[(lives < SHORTEST_S) | (lives > LONGEST_S)]),
+        clamped=tuple(
+            min(float(x), sys.float_info.max)  # JSON knows no infinity
+            for x in lives[(lives < SHORTEST_S) | (lives > LONGEST_S)]
+        ),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from torch import Tensor
 
 from recsys.catalog import Catalog
 from recsys.errors import DataError
@@ -51,6 +52,35 @@ class Fitted:
     """Figures of every epoch: phase, stale_share, epoch, loss, and in a pilot ndcg and hits."""
     best: dict[str, Any] = field(default_factory=dict)
     """What the pilot chose: stale_share, n_epochs, ndcg; empty without a pilot."""
+
+
+@dataclass
+class Piloted:
+    """What a pilot found."""
+
+    best: dict[str, Any] = field(default_factory=dict)
+    """stale_share, n_epochs and ndcg; empty where there is no tail to ask."""
+    learner: Learner | None = None
+    """That was best; None before the first epoch, and where all is trained again anyway."""
+    state: dict[str, Tensor] = field(default_factory=dict)
+    """Of that learner when it was best."""
+
+    def see(self, figures: dict[str, Any], learner: Learner | None) -> None:
+        """Remember an epoch that is better than all before, with its learner where one is given."""
+        if figures["ndcg"] <= self.best.get("ndcg", -1.0):
+            return
+        share, epoch, ndcg = figures["stale_share"], figures["epoch"], figures["ndcg"]
+        self.best = {"stale_share": share, "n_epochs": epoch, "ndcg": ndcg}
+        if learner is not None:
+            self.learner = learner
+            self.state = {name: value.clone() for name, value in learner.state().items()}
+
+    def restored(self) -> Learner | None:
+        """The learner as it was at its best."""
+        if self.learner is not None:
+            self.learner.restore(self.state)
+            self.learner.refresh()
+        return self.learner
 
 
 @dataclass(frozen=True)
@@ -94,7 +124,7 @@ def fit(
     on_epoch: OnEpoch | None = None,
     language: MakeLanguage | None = None,
 ) -> Fitted:
-    """Train a model.
+    """Train a model: a pilot, then everything; only the pilot where ``train.refit`` is false.
 
     Args:
         events: all that may be known.
@@ -108,9 +138,13 @@ def fit(
         DataError: if no event is positive, or the loss is not finite.
     """
     history: list[dict[str, Any]] = []
-    best: dict[str, Any] = {}
+    piloted = Piloted()
     if settings.train.pilot:
-        best = pilot(events, catalog, text, settings, _told(history, on_epoch), language)
+        piloted = pilot(events, catalog, text, settings, _told(history, on_epoch), language)
+    best, kept = piloted.best, piloted.restored()
+    if kept is not None:
+        ready = exported(kept.network, kept.surroundings, settings)
+        return Fitted(ready, kept, history, best)
     whole = Material.of(events, catalog, text, settings)
     if best:
         settings = with_training(
@@ -178,7 +212,7 @@ def pilot(
     settings: Settings,
     told: OnEpoch,
     language: MakeLanguage | None = None,
-) -> dict[str, Any]:
+) -> Piloted:
     """Train on the events before the validation tail, for each share of virtual cutoffs.
 
     Args:
@@ -190,32 +224,32 @@ def pilot(
         language: as for ``fit``.
 
     Returns:
-        The best number of epochs and share of cutoffs; empty where there is no tail to ask.
+        The best number of epochs and share of cutoffs, and the network that had it where
+        ``train.refit`` is false.
     """
     try:
         since = time_at_share(events.ts, 1.0 - settings.ranking.validation_share)
         material = Material.of(before(events, since), catalog, text, settings)
     except DataError:
-        return {}
+        return Piloted()
     whole = Material.of(events, catalog, text, settings)
     batches = validation_packs(whole.rows, since, settings)
     validation = Validation(material.log, whole.log, settings, since)
-    best: dict[str, Any] = {}
+    piloted = Piloted()
     for share in settings.train.stale_shares:
         some = with_training(settings, stale_shares=(share,))
         learner, since_best, mine = _learner(material, some, language), 0, -1.0
         for figures in epochs(learner, material, some):
             found = mean_ndcg(learner, validation, batches)
             if found["n"] < MIN_QUESTIONS:
-                return {}
+                return Piloted()
             whole_figures = {"phase": "pilot", "stale_share": share, **figures, **found}
-            if found["ndcg"] > best.get("ndcg", -1.0):
-                best = {"stale_share": share, "n_epochs": figures["epoch"], "ndcg": found["ndcg"]}
+            piloted.see(whole_figures, None if settings.train.refit else learner)
             since_best = 0 if found["ndcg"] > mine else since_best + 1
             mine = max(mine, found["ndcg"])
             if told(whole_figures) or since_best >= settings.train.patience:
                 break
-    return best
+    return piloted
 
 
 def _learner(material: Material, settings: Settings, language: MakeLanguage | None) -> Learner:

@@ -62,7 +62,9 @@ class TrainSettings(Section):
     refit: bool = True
     """Train again on everything, the tail too, for as many epochs as were best in the pilot."""
     budget_s: PositiveFloat | None = None
-    """Seconds after which training stops with the best it has; None = no limit."""
+    """Seconds after which training stops with the best it has; None = no limit. They count from
+    the command's start, Ray's start and reading included, but leave at least ten for training;
+    publishing comes on top."""
     batch_events: PositiveInt = 1_024
     """Events in one step of all workers together."""
     max_event_texts: NonNegativeInt = 200_000

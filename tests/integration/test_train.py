@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-import ray.train
 
 from pipelines import bootstrap, train
 from pipelines.encode import EncoderSource
@@ -16,19 +14,22 @@ from pipelines.job import Job
 from pipelines.train import Options
 from pipelines.train_run import Run
 from recsys.bundle import current_bundle_id, load_bundle
-from recsys.datasets import canonical
 from recsys.encoder.text import TextEncoder
 from recsys.encoder.weights import encoder_files
-from recsys.errors import ConfigError, DataError, NotFoundError, UnavailableError
+from recsys.errors import ConfigError, DataError, UnavailableError
+from recsys.readiness import n_snapshots
 from recsys.schema import EVENTS
-from recsys.settings import DAY_S
-from recsys.testing.plain import times
-from tests.integration.past_logs import at_share, new_job, put_events, put_items, small_world
+from tests.integration.past_logs import (
+    N_PARTITIONS,
+    at_share,
+    new_job,
+    put_events,
+    put_items,
+    small_world,
+)
 from tests.integration.train_runs import SMALL, Killer, small_job, with_settings
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
-
-START = 1.7e9
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +43,6 @@ def report(job: Job, cluster: None) -> dict[str, Any]:
     return train.run(job)
 
 
-@pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray Train's local mode: the loop runs here, so a test needs no worker."""
-    monkeypatch.setattr(train, "_scaling", lambda _: ray.train.ScalingConfig(num_workers=0))
-
-
 def test_training_publishes_a_learned_bundle(job: Job, report: dict[str, Any]) -> None:
     bundle = load_bundle(job.store, "default")
     assert report["bundle_id"] == bundle.bundle_id == current_bundle_id(job.store, "default")
@@ -58,6 +53,48 @@ def test_training_publishes_a_learned_bundle(job: Job, report: dict[str, Any]) -
     assert [figures["phase"] for figures in report["history"]].count("pilot") == 3
     assert report["history"][-1]["loss"] < report["history"][0]["loss"]
     assert report["n_starts"] == 1
+
+
+def test_the_profiles_are_there_before_the_bundle_is_published(
+    job: Job, report: dict[str, Any]
+) -> None:
+    promoted = report["promoted"]
+    assert (promoted["was"], promoted["moved"]) == (None, True)
+    assert promoted["profiles"]["exact"]
+    assert promoted["bootstrap"]["n_events"] == report["n_events"] == len(small_world().events)
+    assert n_snapshots(job.store, "default", report["bundle_id"]) == N_PARTITIONS
+
+
+def test_a_bundle_whose_profiles_cannot_be_made_is_not_published_and_the_run_goes_on_from_there(
+    tmp_path: Path, in_process: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = small_job(tmp_path / "job", "train.n_epochs=1", "train.pilot=false")
+    served = train.run(job)["bundle_id"]
+
+    def dies(*_: Any) -> Any:
+        raise RuntimeError("the power went")
+
+    other = with_settings(job, "train.seed=18")
+    with monkeypatch.context() as patch:
+        patch.setattr(bootstrap, "run", dies)
+        with pytest.raises(RuntimeError, match="power"):
+            train.run(other)
+    assert current_bundle_id(job.store, "default") == served
+    again = train.run(other)
+    assert again["resumed"]
+    assert again["promoted"]["was"] == served
+    assert current_bundle_id(job.store, "default") == again["bundle_id"] != served
+
+
+def test_a_budget_counts_from_the_commands_start_and_leaves_a_little_for_training(
+    job: Job, in_process: None
+) -> None:
+    endless = ("train.n_epochs=1000", "train.patience=1000")
+    late = with_settings(job, "train.budget_s=2", *endless)
+    report = train.run(late, Options(name="late", publish=False, spent_s=1_000.0))
+    assert report["stopped"] == "budget"
+    assert 1.0 < report["train_s"] < 60.0
+    assert report["total_steps"] > 0
 
 
 def test_a_finished_run_keeps_its_figures_and_drops_its_rows(
@@ -156,13 +193,6 @@ def test_the_language_model_is_trained_and_goes_into_the_bundle(
     assert np.abs(encoder.encode(texts[:5]) - old).max() > 1e-4
 
 
-def test_without_texts_there_is_no_language_model_to_train(tmp_path: Path) -> None:
-    job = new_job(tmp_path / "job", "train.stage=lora")
-    put_events(job, events_of([(f"u{i}", "i", "click", START + i, None) for i in range(20)]))
-    with pytest.raises(ConfigError, match="no item text"):
-        train.run(job)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_two_workers_train_the_language_model_together(
@@ -189,74 +219,31 @@ def test_nothing_from_until_on_is_known(job: Job, in_process: None) -> None:
     bundle = load_bundle(job.store, "default", report["bundle_id"])
     assert bundle.data_until < until
     assert report["n_events"] < 0.51 * len(world.events)
+    assert report["promoted"] is None
+    assert current_bundle_id(job.store, "default") != bundle.bundle_id
+    assert n_snapshots(job.store, "default", bundle.bundle_id) == 0
 
 
-def events_of(rows: list[tuple[str, str, str, float, float | None]]) -> pa.Table:
-    user, item, kind, ts, value = zip(*rows, strict=True)
-    stamps = times(np.array(ts))
-    return canonical(
-        EVENTS,
-        len(rows),
-        event_id=[f"e{i}" for i in range(len(rows))],
-        user_id=user,
-        item_id=item,
-        kind=kind,
-        ts=stamps,
-        seq=np.arange(len(rows)),
-        ingested_at=stamps,
-        value=value,
-    )
-
-
-ODD_LOGS: dict[str, Callable[[int], tuple[str, str, str, float, float | None]]] = {
-    "one user": lambda i: ("u", f"i{i % 30}", "click", START + i * DAY_S, None),
-    "users with one event": lambda i: (f"u{i}", f"i{i % 30}", "click", START + i, None),
-    "all at one instant": lambda i: (f"u{i % 20}", f"i{i % 30}", "click", START, None),
-    "values that are no numbers": lambda i: (
-        f"u{i % 20}",
-        f"i{i % 30}",
-        "rating",
-        START + 60.0 * i,
-        float("nan") if i % 2 else 5.0,
-    ),
-}
-
-
-@pytest.mark.parametrize("name", ODD_LOGS)
-def test_an_odd_log_without_any_text_still_gives_a_sound_bundle(
-    name: str, tmp_path: Path, in_process: None
+def test_the_figures_of_a_run_go_to_mlflow_too(
+    job: Job, tmp_path: Path, in_process: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = new_job(tmp_path / "job", "train.n_epochs=1", "model.n_half_lives=2")
-    put_events(job, events_of([ODD_LOGS[name](i) for i in range(200)]))
-    report = train.run(job)
-    bundle = load_bundle(job.store, "default")
-    assert bundle.is_learned
-    assert bundle.vectors.shape == (30, 8)
-    assert np.isfinite(bundle.vectors).all()
-    assert report["n_events"] == 200
-
-
-def test_a_log_without_a_positive_event_says_what_counts(tmp_path: Path) -> None:
-    job = new_job(tmp_path / "job")
-    put_events(job, events_of([(f"u{i}", "i", "view", START + i, None) for i in range(20)]))
-    with pytest.raises(DataError, match=r"no positive event among 20.*interest\.positive_kinds"):
-        train.run(job)
-
-
-def test_an_empty_store_says_what_to_run(tmp_path: Path) -> None:
-    job = new_job(tmp_path / "job")
-    with pytest.raises((DataError, NotFoundError), match=r"pipelines\.ingest"):
-        train.run(job)
-    put_items(job, small_world().items)
-    put_events(job, small_world().events)
-    with pytest.raises(DataError, match="before --until"):
-        train.run(job, Options(until=START - 1e9))
-
-
-def test_mlflow_is_asked_for_by_the_name_of_its_extra(job: Job) -> None:
-    pytest.importorskip("ray")
-    with pytest.raises(ConfigError, match=r"halflife\[mlflow\]"):
-        train.run(with_settings(job, "train.mlflow_uri=http://localhost:1"))
+    mlflow = pytest.importorskip("mlflow", reason="pip install 'halflife[mlflow]'")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    uri = (tmp_path / "mlruns").as_uri()
+    watched = with_settings(job, f"train.mlflow_uri={uri}", "train.n_epochs=2")
+    report = train.run(watched, Options(name="watched", publish=False))
+    client = mlflow.MlflowClient(uri)
+    experiment = client.get_experiment_by_name("halflife-default")
+    (kept,) = client.search_runs([experiment.experiment_id])
+    assert (kept.info.run_name, kept.data.params["n_epochs"]) == ("watched", "2")
+    said = [
+        (point.step, point.value)
+        for point in client.get_metric_history(kept.info.run_id, "pilot-0/validation_ndcg10")
+    ]
+    pilot = [figures for figures in report["history"] if figures["phase"] == "pilot"]
+    assert said == [(figures["epoch"], figures["ndcg"]) for figures in pilot]
+    steps = client.get_metric_history(kept.info.run_id, "pilot-0/loss")
+    assert len({point.step for point in steps}) == len(steps) > 3
 
 
 def test_a_run_that_may_lose_no_worker_says_how_to_go_on(job: Job) -> None:

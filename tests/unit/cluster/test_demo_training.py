@@ -7,12 +7,13 @@ from dataclasses import replace
 from cluster.demo_training import Course, best_epoch, epochs_within, seconds_of
 
 COURSE = Course(
+    bundle_id="0123456789abcdef",
     n_epochs=8,
     stale_share=0.5,
     epoch_s=10.0,
     start_s=0.0,
     n_events=80_000,
-    train_s=100.0,
+    spent_s=100.0,
     budget_s=180.0,
     advice="",
 )

@@ -7,6 +7,7 @@ import pytest
 
 from pipelines.train_phases import (
     DONE,
+    LEAST_S,
     PILOT,
     REFIT,
     EpochEnd,
@@ -15,6 +16,7 @@ from pipelines.train_phases import (
     advice,
     after_epoch,
     first,
+    training_budget,
 )
 from recsys.training.options import TrainSettings
 
@@ -108,3 +110,10 @@ def test_progress_survives_json() -> None:
 @pytest.mark.parametrize("has_tail", [True, False])
 def test_a_phase_names_itself(has_tail: bool) -> None:
     assert first(settings(), has_tail).name == ("pilot-0" if has_tail else "refit")
+
+
+def test_a_budget_counts_everything_and_always_leaves_a_little_training() -> None:
+    assert training_budget(180.0, elapsed_s=30.0, spent_s=0.0) == 150.0
+    assert training_budget(180.0, elapsed_s=100.0, spent_s=60.0) == 140.0  # 40 s were no training
+    assert training_budget(180.0, elapsed_s=500.0, spent_s=60.0) == 60.0 + LEAST_S
+    assert training_budget(3.0, elapsed_s=500.0, spent_s=0.0) == 3.0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,8 @@ def run(tmp_path: Path) -> Run:
 
 
 def progress(step: int) -> Progress:
-    from dataclasses import replace  # noqa: PLC0415
-
-    return replace(first(TrainSettings(), True), step=step, total_steps=step)
+    begun = first(TrainSettings(), True)
+    return replace(begun, step=step, total_steps=step, spent_s=float(step))
 
 
 def tensors(value: float) -> dict[str, torch.Tensor]:
@@ -35,10 +35,10 @@ def tensors(value: float) -> dict[str, torch.Tensor]:
 
 
 def test_a_checkpoint_comes_back_as_it_was(run: Run) -> None:
-    assert run.latest() is None
+    assert run.latest() is None and run.spent_s() == 0.0
     run.save(tensors(1.0), progress(7))
     found = run.latest()
-    assert found is not None
+    assert found is not None and run.spent_s() == found[0].spent_s == 7.0
     assert found[0] == progress(7)
     for name, value in tensors(1.0).items():
         assert torch.equal(found[1][name], value)

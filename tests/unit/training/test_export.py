@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -108,6 +109,20 @@ def test_half_lives_that_ran_away_are_clamped_and_reported(rng: np.random.Genera
     assert ready.interest.half_lives_s[0] == 1.0
     assert ready.interest.half_lives_s[-1] == pytest.approx(3.2e9)
     assert len(ready.clamped) == 2
+
+
+def test_half_lives_of_nothing_and_of_ever_are_reported_as_numbers(
+    rng: np.random.Generator,
+) -> None:
+    some = settings()
+    material = Material.of(events(rng), catalog(), text_vectors(rng), some)
+    learner = Learner(material.log, some, 20, seed=1)
+    with torch.no_grad():
+        learner.network.log_half_life_s.copy_(torch.tensor([-2_000.0, 2_000.0, 8.0, 2_000.0]))
+    ready = exported(learner.network, material.log, some)
+    assert ready.interest.half_lives_s == (1.0, pytest.approx(np.exp(8.0)), 3.2e9)
+    assert ready.interest.negative_half_lives_s == (3.2e9,)
+    assert json.loads(json.dumps(ready.clamped, allow_nan=False))[0] == 0.0
 
 
 def test_a_learned_taste_fades_while_the_user_is_away(rng: np.random.Generator) -> None:

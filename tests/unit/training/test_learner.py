@@ -61,6 +61,20 @@ def test_fit_learns_an_order_that_popularity_cannot_see(rng: np.random.Generator
     assert found.exported.vectors.shape == (40, 8)
 
 
+def test_without_a_refit_the_best_network_of_the_pilot_is_the_model(
+    rng: np.random.Generator,
+) -> None:
+    log, text = events(rng, n_users=60), text_vectors(rng)
+    some = settings("train.refit=false", "train.n_epochs=12", "train.learning_rate=0.05")
+    found = fit(log, catalog(), text, some)
+    assert {figures["phase"] for figures in found.history} == {"pilot"}
+    best = found.best["n_epochs"]
+    assert 0 < best < len(found.history)
+    there = fit(log, catalog(), text, some, lambda figures: bool(figures["epoch"] == best))
+    assert len(there.history) == best
+    np.testing.assert_array_equal(found.exported.vectors, there.exported.vectors)
+
+
 def test_the_same_seed_gives_the_same_model(rng: np.random.Generator) -> None:
     log, text, some = events(rng), text_vectors(rng), settings("train.n_epochs=2")
     one, other = (fit(log, catalog(), text, some).exported for _ in range(2))
@@ -86,6 +100,32 @@ def test_users_of_one_event_and_one_instant_are_trained_on(rng: np.random.Genera
     log.kind[:] = "click"
     found = fit(log, catalog(), text_vectors(rng), settings("train.n_epochs=1"))
     assert np.isfinite(found.exported.vectors).all()
+
+
+def test_one_user_alone_is_trained_on(rng: np.random.Generator) -> None:
+    log = events(rng, n_users=1, n_events=200)
+    found = fit(log, catalog(), text_vectors(rng), settings("train.n_epochs=1"))
+    assert np.isfinite(found.exported.vectors).all()
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_values_that_are_no_numbers_count_as_none(rng: np.random.Generator, wrong: float) -> None:
+    log = events(rng)
+    log.value[:] = np.where(rng.random(len(log.value)) < 0.5, wrong, log.value)
+    found = fit(log, catalog(), text_vectors(rng), settings("train.n_epochs=1"))
+    assert np.isfinite(found.exported.vectors).all()
+    log.value[:] = wrong
+    mine = fit(log, catalog(), text_vectors(rng), settings("train.n_epochs=1"))
+    assert all(np.isfinite(figures["loss"]) for figures in mine.history)
+
+
+def test_half_lives_driven_to_nothing_and_beyond_all_bounds_still_train(
+    rng: np.random.Generator,
+) -> None:
+    mine, made = learner(rng)
+    with torch.no_grad():
+        mine.network.log_half_life_s.copy_(torch.tensor([-2_000.0, 2_000.0, 8.0, -2_000.0]))
+    assert np.isfinite([mine.step(pack(made.rows))["loss"] for _ in range(3)]).all()
 
 
 def test_the_language_model_learns_from_behaviour(tmp_path: Path) -> None:
