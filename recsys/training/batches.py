@@ -63,6 +63,8 @@ class Batch(NamedTuple):
     """(M,) place of each right answer in ``rows``."""
     candidates: Candidates
     """What else the loss needs to know, as NumPy arrays."""
+    placed: Any = None
+    """The same as tensors (``recsys.training.placing.Placed``); None = compiled code reads it."""
 
 
 class Candidates(NamedTuple):
