@@ -41,6 +41,7 @@ from pipelines.job import (
     timed,
 )
 from pipelines.train_board import ToBoard, error_of, new_board
+from pipelines.train_device import check_cuda, scaling
 from pipelines.train_display import check_mlflow, showing, sinks
 from pipelines.train_files import Chunk
 from pipelines.train_language import tuned_encoder
@@ -56,7 +57,7 @@ from pipelines.train_stream import ROWS, EvenSplit, stream
 from pipelines.train_text import ReadTexts, read_texts
 from pipelines.train_worker import Shared, Work
 from recsys.encoder.weights import EncoderFiles
-from recsys.errors import ConfigError, DataError, UnavailableError
+from recsys.errors import DataError, UnavailableError
 from recsys.training.export import Exported
 from recsys.training.fitting import MIN_QUESTIONS
 from recsys.training.options import TrainSettings
@@ -79,7 +80,8 @@ def run(job: Job, options: Options | None = None) -> dict[str, Any]:
     Raises:
         NotFoundError: if the store holds nothing of the tenant.
         DataError: if there is no event, or none that is positive.
-        ConfigError: if an unfinished run of this name was asked something else.
+        ConfigError: if an unfinished run of this name was asked something else, or this machine,
+            where no node can join, lacks room for the fewest workers.
         ConflictError: if another bundle was published while this one's profiles were made.
     """
     options = options or Options()
@@ -88,6 +90,7 @@ def run(job: Job, options: Options | None = None) -> dict[str, Any]:
     check_mlflow(job.settings.train)
     _quiet()
     with ray_session():
+        room = _scaling(job.settings.train)
         run_ = Run(
             job.store,
             job.tenant,
@@ -107,7 +110,7 @@ def run(job: Job, options: Options | None = None) -> dict[str, Any]:
             gathered = gather(job, basis)
             work = _work(job, run_, plan, gathered, said)
         with timed(stages, "train"):
-            progress, n_starts = _train(job, work, gathered)
+            progress, n_starts = _train(job, work, gathered, room)
         result, encoder = _result(job, run_, said.encoder)
         first, shared = gathered.chunks["whole"][0], ray.get(work.shared)
         subject = subject_of(run_, first, shared, result, job.settings)
@@ -172,14 +175,14 @@ def _work(
     )
 
 
-def _train(job: Job, work: Work, gathered: Gathered) -> tuple[Progress, int]:
+def _train(job: Job, work: Work, gathered: Gathered, room: ScalingConfig) -> tuple[Progress, int]:
     """Run Ray Train to the end; the last progress, and how often workers were started."""
     train = job.settings.train
     with tempfile.TemporaryDirectory(prefix="hl-train-") as folder:
         trainer = TorchTrainer(
             train_loop,
             train_loop_config={"work": work},
-            scaling_config=_scaling(train),
+            scaling_config=room,
             run_config=RunConfig(
                 name=work.run.owner,
                 storage_path=folder,  # holds Ray's own notes; checkpoints are in the store
@@ -205,28 +208,9 @@ def _train(job: Job, work: Work, gathered: Gathered) -> tuple[Progress, int]:
 
 
 def _scaling(train: TrainSettings) -> ScalingConfig:
-    """As many workers as there is room for, within bounds.
-
-    Raises:
-        ConfigError: if this machine, where no node can join, lacks room for the fewest.
-    """
-    needed = min(train.min_workers, train.max_workers) * train.cpus_per_worker
-    n_cpus = ray.cluster_resources().get("CPU", 0.0)
-    if needed > n_cpus and "RAY_ADDRESS" not in os.environ:
-        raise ConfigError(
-            f"train.min_workers = {train.min_workers}",
-            f"needs {needed:g} CPUs, and this machine gives Ray {n_cpus:g}",
-            "Lower it or train.cpus_per_worker, or name a cluster in RAY_ADDRESS",
-        )
-    elastic = (min(train.min_workers, train.max_workers), train.max_workers)
-    return ScalingConfig(
-        num_workers=elastic if elastic[0] < elastic[1] else train.max_workers,
-        use_gpu=train.use_gpu,
-        resources_per_worker={
-            "CPU": train.cpus_per_worker,
-            **({"GPU": 1} if train.use_gpu else {}),
-        },
-    )
+    found = scaling(train, ray.cluster_resources(), can_grow="RAY_ADDRESS" in os.environ)
+    check_cuda(train)
+    return found
 
 
 def _n_events(chunks: tuple[Chunk, ...]) -> int:

@@ -15,6 +15,7 @@ import ray.train
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
@@ -99,12 +100,15 @@ class Joined(nn.Module):
         return torch.stack(own).sum()
 
 
-def wrapper(workers: Workers, parallel: str) -> Callable[[nn.Module], nn.Module] | None:
+def wrapper(
+    workers: Workers, parallel: str, device: str = "cpu"
+) -> Callable[[nn.Module], nn.Module] | None:
     """What ``Learner`` is given to make its network parallel; None for one worker.
 
     Args:
         workers: that step together.
         parallel: ``ddp`` or ``fsdp``.
+        device: ``cpu`` or ``cuda``.
     """
     if workers.n == 1 and parallel == "ddp":
         return None
@@ -112,10 +116,11 @@ def wrapper(workers: Workers, parallel: str) -> Callable[[nn.Module], nn.Module]
     def wrap(network: nn.Module) -> nn.Module:
         joined = Joined(network, workers)
         if parallel == "fsdp":
+            mesh = init_device_mesh(device, (workers.n,))  # torch alone would take any GPU it sees
             language = getattr(network, "language", None)
             if isinstance(language, TextTower):
-                shard(language)
-            fully_shard(joined)  # in place
+                shard(language, mesh)
+            fully_shard(joined, mesh=mesh)  # in place
             return joined
         return DistributedDataParallel(joined)
 

@@ -19,6 +19,7 @@ import ray.train
 from pipelines import train_phases
 from pipelines.encode import EncoderSource
 from pipelines.train_board import Meter
+from pipelines.train_device import worker_placement
 from pipelines.train_language import begin, tower_of, tuned_blobs
 from pipelines.train_parallel import (
     Workers,
@@ -95,7 +96,7 @@ class Training:
         self.work, self.workers = work, workers
         self.settings = work.settings
         self.shared: Shared = ray.get(work.shared)
-        self.device = "cuda" if self.settings.train.use_gpu else "cpu"
+        self.placement = worker_placement(self.settings.train)
         self.meter = Meter(self.settings.train.n_log_steps)
         self.validation = self._validation()
         self._started = time.monotonic()
@@ -148,18 +149,18 @@ class Training:
             self.settings.model_copy(update={"train": train}),
             n_steps=max(1, progress.n_epochs(train) * steps_per_epoch),
             seed=train.seed,
-            device=self.device,
-            wrap=wrapper(self.workers, train.parallel),
+            placement=self.placement,
+            wrap=wrapper(self.workers, train.parallel, self.placement.device.type),
             language=tower_of(self.work.language, self.shared.texts, self.settings, self.workers),
         )
         set_apart(learner, self.workers)
         return learner
 
     def _validation(self) -> Validation | None:
-        since = self.work.tail_start
+        since, logs = self.work.tail_start, (self.shared.pilot, self.shared.whole)
         if since is None:
             return None
-        return Validation(self.shared.pilot, self.shared.whole, self.settings, since)
+        return Validation(*logs, self.settings, since, placement=self.placement)
 
     def _epoch(self, progress: Progress, learner: Learner, epochs: Epochs) -> Progress:
         started = time.monotonic()
@@ -289,7 +290,7 @@ class Training:
         text = None if log.text is None else log.text.copy()
         log = replace(log, text=text, warm=log.warm.copy())  # torch wants what it may write to
         language = tower_of(self.work.language, self.shared.texts, self.settings)
-        learner = Learner(log, self.settings, n_steps=1, seed=0, language=language)
+        learner = Learner(log, self.settings, 1, 0, self.placement, language=language)
         learner.restore(found[1])
         learner.refresh()
         tensors = result_tensors(exported(learner.network, log, self.settings))

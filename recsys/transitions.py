@@ -193,6 +193,11 @@ class Pasts:
         """All of it, as compiled code takes it."""
         return self.bounds, self.slot, self.weight, self.fold
 
+    @property
+    def counted(self) -> Floats:
+        """(K,) the weights; 0 where ``chances`` passes over them."""
+        return np.where(self.weight >= _MIN_WEIGHT, self.weight, np.float32(0.0))
+
     def part(self, some: slice) -> Pasts:
         """A run of the moments."""
         bounds = self.bounds[some.start : some.stop + 1]
@@ -228,7 +233,12 @@ def pasts(
 
 def chance_feature(chance: npt.NDArray[Any], n_items: int) -> Any:
     """The logit's share of estimated chances, 0 where a chance is not above 0."""
-    return np.log1p(np.maximum(chance, 0.0) * np.float32(n_items / _SMOOTH))
+    return np.log1p(np.maximum(chance, 0.0) * np.float32(chance_scale(n_items)))
+
+
+def chance_scale(n_items: int) -> float:
+    """What chances are multiplied by, so that an even one is small."""
+    return n_items / _SMOOTH
 
 
 def history_weights(ages_s: Times, half_lives_s: Sequence[float]) -> Times:

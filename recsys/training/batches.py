@@ -69,6 +69,8 @@ class Batch(NamedTuple):
     """(W, E) vectors of the texts of the events; None = the model reads none."""
     words_at: Tensor | None = None
     """(T,) place in ``words``; W = the event says nothing."""
+    placed: Any = None
+    """The same as tensors (``recsys.training.placing.Placed``); None = compiled code reads it."""
 
 
 class Candidates(NamedTuple):

@@ -7,8 +7,8 @@
     loss_p   = mean over right answers a of  log sum_c exp(logit_pc + correction_c) - logit_pa
 
 The matrix of questions and candidates is never whole in memory: of each slice the loss and all its
-gradients are computed at once. On a CPU the part that is no matrix product is compiled; elsewhere
-``plain_loss``, the same in tensor operations, is differentiated.
+gradients are computed at once. What is no matrix product is compiled, for a CPU; ``plain_loss`` is
+the same by tensor operations, for other devices.
 """
 
 from __future__ import annotations
@@ -51,41 +51,9 @@ class Scored(NamedTuple):
 
 
 def candidate_loss(scored: Scored, batch: Batch) -> Tensor:
-    """Mean loss of the P questions of a batch."""
-    if scored.query.device.type == "cpu":
-        loss: Tensor = _Sliced.apply(batch.candidates, *scored)  # type: ignore[no-untyped-call]
-        return loss
-    return plain_loss(scored, batch.candidates)
-
-
-def plain_loss(scored: Scored, candidates: Candidates) -> Tensor:
-    """The same by tensor operations, on any device; holds the whole (P, C) matrix."""
-    device = scored.query.device
-    logits = plain_logits(scored, candidates)
-    counts = torch.from_numpy(np.diff(candidates.target_bounds)).to(device)
-    which = torch.repeat_interleave(torch.arange(len(counts), device=device), counts)
-    right = torch.from_numpy(candidates.target).to(device)
-    lost = torch.logsumexp(logits, 1)[which] - logits[which, right]
-    return (lost / counts[which]).sum() / len(counts)
-
-
-def plain_logits(scored: Scored, candidates: Candidates) -> Tensor:
-    """(P, C) logits; -1e30 where an item is no candidate."""
-    device = scored.query.device
-    cold = torch.from_numpy(is_cold(candidates)).to(device)
-    trend = torch.from_numpy(candidates.trend).to(device)[candidates.cell]
-    warm = torch.einsum("pqd,cd->pqc", scored.query, scored.warm).amax(1)
-    text = torch.einsum("pqd,cd->pqc", scored.query, scored.cold).amax(1)
-    warm = warm + torch.einsum("pch,ph->pc", trend, scored.warm_trend)
-    known = torch.einsum("pch,ph->pc", trend, scored.cold_trend) + scored.cold_offset[:, None]
-    seen = (trend != 0.0).any(2) & ~torch.from_numpy(candidates.muted).to(device)
-    text = text + torch.where(seen, known, scored.new_offset[:, None])
-    young = torch.from_numpy(candidates.fresh).to(device)[candidates.cell]
-    fresh = torch.einsum("pch,ph->pc", young, scored.fresh[:, : young.shape[2]])
-    correction = torch.from_numpy(corrections(candidates)).to(device)
-    every = slice(0, len(candidates.run))
-    pairs = torch.from_numpy(transition_features(candidates, every)).to(device)
-    return torch.where(cold, text, warm) + fresh + scored.strength * pairs + correction
+    """Mean loss of the P questions of a batch, on a CPU."""
+    loss: Tensor = _Sliced.apply(batch.candidates, *scored)  # type: ignore[no-untyped-call]
+    return loss
 
 
 def transition_features(candidates: Candidates, part: slice) -> Any:
@@ -96,23 +64,6 @@ def transition_features(candidates: Candidates, part: slice) -> Any:
         return out
     chances(candidates.past.part(part).arrays, candidates.transitions, candidates.slot, out)
     return chance_feature(out, candidates.n_items)
-
-
-def is_cold(candidates: Candidates) -> Any:
-    """(P, C) bool, candidates without a residual for a question."""
-    since = candidates.cold_since[None]
-    return (since > candidates.cutoff[:, None]) | np.isposinf(since)
-
-
-def corrections(candidates: Candidates) -> Any:
-    """(P, C) float32 what is added to logits: logQ, or -1e30 for what is no candidate."""
-    now = candidates.as_of[:, None]
-    had = (candidates.born < now) & (candidates.gone > now)
-    fresh = ~(candidates.touched[candidates.run] < now)
-    added = np.where(had & fresh, np.maximum(candidates.correction, NEVER), NEVER)
-    counts = np.diff(candidates.target_bounds)
-    added[np.repeat(np.arange(len(counts)), counts), candidates.target] = 0.0
-    return added.astype(np.float32)
 
 
 class _Sliced(torch.autograd.Function):

@@ -50,7 +50,7 @@ def exported(network: InterestNetwork, log: Surroundings, settings: Settings) ->
         log: says which items are warm.
         settings: of the training.
     """
-    lives = network.log_half_life_s.detach().double().exp().numpy()
+    lives = network.log_half_life_s.detach().double().exp().cpu().numpy()
     n_good = settings.model.n_half_lives
     order = np.concatenate([np.argsort(lives[:n_good]), n_good + np.argsort(lives[n_good:])])
     bounded = np.clip(lives[order], SHORTEST_S, LONGEST_S)
@@ -83,17 +83,20 @@ def _items(network: InterestNetwork, log: Surroundings) -> tuple[Floats, AffineP
     tower, n_dims = network.item, network.item.n_dims
     n_text = 0 if log.text is None else log.text.shape[1]
     with torch.no_grad():
-        rows = torch.arange(log.n_items)
-        text = None if log.text is None else torch.tensor(log.text)
+        device = network.strength.device
+        rows = torch.arange(log.n_items, device=device)
+        text = None if log.text is None else torch.tensor(log.text, device=device)
         if network.language is not None:
-            text = network.language.table().cpu()
-        own = tower.own(rows) * torch.tensor(log.warm)[:, None]
-        vectors = (tower.base(text, rows) + own).numpy().astype(np.float32)
+            text = network.language.table()
+        own = tower.own(rows) * torch.tensor(log.warm, device=device)[:, None]
+        vectors = (tower.base(text, rows) + own).cpu().numpy().astype(np.float32)
     if tower.project is None:
         zeros = np.zeros((n_dims, n_text), np.float32)
         return vectors, AffineProjection(zeros, np.zeros(n_dims, np.float32))
-    weight, bias = tower.project.weight, tower.project.bias
-    return vectors, AffineProjection(weight.detach().numpy().copy(), bias.detach().numpy().copy())
+    weight, bias = (
+        part.detach().cpu().numpy().copy() for part in (tower.project.weight, tower.project.bias)
+    )
+    return vectors, AffineProjection(weight, bias)
 
 
 def _sorted_tensors(

@@ -14,6 +14,7 @@ from recsys.errors import DataError
 from recsys.settings import Settings
 from recsys.training.batches import BatchMaker
 from recsys.training.network import InterestNetwork
+from recsys.training.placing import Placement
 from recsys.training.sequences import Pack
 from recsys.training.surroundings import Surroundings
 from recsys.training.text_tower import TextTower
@@ -31,7 +32,7 @@ class Learner:
         settings: sections model, train, data, interest, trend, encoder.
         n_steps: over which the learning rate rises and falls.
         seed: of the first weights and of all draws.
-        device: of the network.
+        placement: where the network is; None = a CPU.
         wrap: makes the network parallel, for example ``DistributedDataParallel``.
         language: the language model, for the stages ``lora`` and ``full``.
     """
@@ -42,7 +43,7 @@ class Learner:
         settings: Settings,
         n_steps: int,
         seed: int,
-        device: str = "cpu",
+        placement: Placement | None = None,
         wrap: Callable[[nn.Module], nn.Module] | None = None,
         language: TextTower | None = None,
     ) -> None:
@@ -50,7 +51,10 @@ class Learner:
         self._n_steps = n_steps
         self.surroundings = surroundings
         self.settings = settings
-        self.network = InterestNetwork(surroundings, settings, language).to(device)
+        self.placement = Placement() if placement is None else placement
+        self.network = InterestNetwork(surroundings, settings, language).to(self.placement.device)
+        if settings.train.precision == "bf16" and not self.placement.compiled:
+            self.network.use_half()
         self.parallel: nn.Module = self.network if wrap is None else wrap(self.network)
         self.maker = BatchMaker(surroundings, settings, np.random.default_rng(seed))
         self.optimiser = torch.optim.AdamW(_groups(self.network, settings), fused=True)
@@ -65,7 +69,7 @@ class Learner:
         if batch is None and self.parallel is self.network:  # else the others wait for gradients
             return {"loss": 0.0, "n_questions": 0.0}
         self.optimiser.zero_grad(set_to_none=True)
-        loss, n_questions = self.parallel(batch)
+        loss, n_questions = self.parallel(None if batch is None else self.placement.moved(batch))
         if not torch.isfinite(loss):
             raise DataError(
                 "training",
@@ -100,6 +104,8 @@ class Learner:
                 out[f"optimiser.{i}.{name}"] = torch.as_tensor(value)
         out["schedule.step"] = torch.tensor(self.schedule.last_epoch)
         out["torch.rng"] = torch.get_rng_state()
+        if self.placement.device.type == "cuda":  # its draws are its own
+            out["cuda.rng"] = torch.cuda.get_rng_state(self.placement.device)
         state: Any = self.maker.rng.bit_generator.state["state"]
         words = [state["state"] >> 64 & _WORD, state["state"] & _WORD]
         words += [state["inc"] >> 64 & _WORD, state["inc"] & _WORD]
@@ -130,6 +136,8 @@ class Learner:
         for group in self.optimiser.param_groups:
             group["lr"] = group["initial_lr"] * share
         torch.set_rng_state(state["torch.rng"].to(torch.uint8))
+        if self.placement.device.type == "cuda" and "cuda.rng" in state:  # else it was on a CPU
+            torch.cuda.set_rng_state(state["cuda.rng"].to(torch.uint8), self.placement.device)
         words = state["numpy.rng"].numpy().view(np.uint64).tolist()
         generator: Any = self.maker.rng.bit_generator
         inner = {"state": words[0] << 64 | words[1], "inc": words[2] << 64 | words[3]}

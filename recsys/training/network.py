@@ -25,6 +25,8 @@ from recsys.interest.zero_shot import MASS_EPS
 from recsys.settings import Settings
 from recsys.training.batches import Batch
 from recsys.training.candidate_loss import Scored, candidate_loss
+from recsys.training.half import halved
+from recsys.training.plain_loss import plain_loss
 from recsys.training.scan import decayed_scan
 from recsys.training.surroundings import Surroundings
 from recsys.training.text_tower import TextTower
@@ -55,6 +57,8 @@ class Asked(NamedTuple):
 class ItemTower(nn.Module):
     """Item vectors from text vectors (N, E) and residuals (N, D)."""
 
+    is_half = False
+
     def __init__(self, n_items: int, n_text: int, n_dims: int, use_id: bool) -> None:
         super().__init__()
         self.project = nn.Linear(n_text, n_dims) if n_text else None
@@ -68,8 +72,7 @@ class ItemTower(nn.Module):
         if self.project is None or text is None:
             return torch.zeros(len(rows), self.n_dims, device=rows.device)
         said = (text != 0.0).any(1, keepdim=True)
-        projected: Tensor = self.project(text) * said
-        return projected
+        return halved(self.project, text, self.is_half and self.training) * said
 
     def own(self, rows: Tensor) -> Tensor:
         """(R, D) what text does not say."""
@@ -81,6 +84,8 @@ class ItemTower(nn.Module):
 
 class EventValue(nn.Module):
     """Events to values (T, D) in the unit ball and importances (T, H + Hn)."""
+
+    is_half = False
 
     def __init__(self, settings: Settings, n_dims: int) -> None:
         super().__init__()
@@ -106,7 +111,7 @@ class EventValue(nn.Module):
         """Item vectors (T, D), kinds (T,), value features (T, 2), signs (T,)."""
         plain = item + self.kind(kind) + self.given(given)
         z = self.drop(plain)
-        y = z + self.mlp(z)
+        y = z + halved(self.mlp, z, self.is_half and self.training)
         value = y * torch.rsqrt(1.0 + y.square().sum(1, keepdim=True))
         importance = self.a_max * torch.sigmoid(self.importance(plain))
         wanted = torch.ones(importance.shape[1], device=item.device)
@@ -116,6 +121,8 @@ class EventValue(nn.Module):
 
 class Readout(nn.Module):
     """States at a moment to queries and trend weights."""
+
+    is_half = False
 
     def __init__(self, settings: Settings, n_dims: int) -> None:
         super().__init__()
@@ -166,7 +173,8 @@ class Readout(nn.Module):
         mean = self.norm_mean(sums / (mass + MASS_EPS)[..., None]) * sure[..., None]
         gap = torch.log1p(gap_s / HOUR_S)[:, None] * GAP_SCALE
         felt = torch.cat([sure, torch.log1p(now), torch.log1p(mass), gap], 1)
-        out = self.mix(torch.cat([mean.flatten(1), felt], 1)).reshape(-1, *self.shape)
+        said = torch.cat([mean.flatten(1), felt], 1)
+        out = halved(self.mix, said, self.is_half and self.training).reshape(-1, *self.shape)
         share = torch.softmax(self.skip(felt), 1)
         n_good = share.shape[1]
         straight = (mean[:, :n_good] * share[..., None]).sum(1)
@@ -231,7 +239,13 @@ class InterestNetwork(nn.Module):
         at = batch.candidate_at
         strength = self.strength.clone()  # the loss lends its memory to numpy; sharding needs it
         scored = Scored(base[at] + own[at], base[at], *self.weighed(asked), strength)
-        return candidate_loss(scored, batch), torch.tensor(len(batch.last))
+        is_compiled = batch.placed is None
+        loss = candidate_loss(scored, batch) if is_compiled else plain_loss(scored, batch.placed)
+        return loss, torch.tensor(len(batch.last))
+
+    def use_half(self) -> None:
+        """From now on training does the wide matrix products in bfloat16."""
+        self.item.is_half = self.event.is_half = self.readout.is_half = True
 
     def tower(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """(R, D) bases and (R, D) residuals of the rows of a batch."""
@@ -260,7 +274,8 @@ class InterestNetwork(nn.Module):
             about = about + said[batch.words_at]
         value, importance = self.event(about, batch.kind, batch.given, batch.sign)
         life = self.log_half_life_s.clamp(math.log(1.0), math.log(3.2e9))
-        sums, mass = decayed_scan(importance, value, batch.elapsed_s, batch.start, life)
+        events = (importance, value, batch.elapsed_s, batch.start)
+        sums, mass = decayed_scan(*events, life, compiled=batch.placed is None)
         last, some = batch.last.clamp(min=0), (batch.last >= 0)[:, None]
         octaves = batch.gap_s[:, None] * torch.exp(-life)
         asked: Asked = self.readout(

@@ -20,7 +20,12 @@ _BLOCK = 64
 
 
 def decayed_scan(
-    importance: Tensor, value: Tensor, elapsed_s: Tensor, start: Tensor, log_half_life_s: Tensor
+    importance: Tensor,
+    value: Tensor,
+    elapsed_s: Tensor,
+    start: Tensor,
+    log_half_life_s: Tensor,
+    compiled: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """States after each event, as of that event.
 
@@ -30,6 +35,7 @@ def decayed_scan(
         elapsed_s: (T,) seconds since the event before; whatever it is where a run starts.
         start: (T,) bool, True at the first event of a run.
         log_half_life_s: (H,) natural logs of half-lives in seconds.
+        compiled: by compiled code, for a CPU; False = by tensor operations, on any device.
 
     Returns:
         Sums (T, H, D) and masses (T, H).
@@ -38,7 +44,7 @@ def decayed_scan(
     elapsed = torch.where(start, torch.zeros_like(elapsed_s), elapsed_s).to(importance.dtype)
     keep = torch.exp2(-elapsed[:, None] * rate)
     keep = torch.where(start[:, None], torch.zeros_like(keep), keep)
-    if importance.device.type == "cpu":
+    if compiled:
         sums, mass = _Scan.apply(importance, value, keep)  # type: ignore[no-untyped-call]
         return sums, mass
     return blocked_scan(importance, value, keep)

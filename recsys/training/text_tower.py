@@ -215,6 +215,8 @@ class TextTower(nn.Module):
         if self._bank is None:
             self.refresh()
         assert self._bank is not None
+        if self._bank.device != self._device:  # it was filled before the model moved
+            self._bank = self._bank.to(self._device)
         return self._bank
 
     def _encode(self, texts: Rows) -> Tensor:

@@ -13,8 +13,10 @@ from recsys.evaluation.metrics import accuracy
 from recsys.evaluation.ranks import ranks_of
 from recsys.settings import Settings
 from recsys.training.batches import BatchMaker
-from recsys.training.candidate_loss import NEVER, Scored, plain_logits
+from recsys.training.candidate_loss import NEVER, Scored
 from recsys.training.network import InterestNetwork
+from recsys.training.placing import Placement
+from recsys.training.plain_loss import plain_logits
 from recsys.training.sequences import Pack, questions
 from recsys.training.surroundings import Surroundings
 
@@ -31,6 +33,7 @@ class Validation:
         settings: as in training.
         since: Unix seconds of the first question.
         history: see ``recsys.training.sequences.questions``.
+        placement: where the network is; None = a CPU.
     """
 
     def __init__(
@@ -40,11 +43,13 @@ class Validation:
         settings: Settings,
         since: float,
         history: Literal["strict", "ordered"] = "strict",
+        placement: Placement | None = None,
     ) -> None:
         self._log = later(learned_from, whole)
         self._maker = BatchMaker(self._log, settings, np.random.default_rng(0))
         self._since = since
         self._history = history
+        self._placement = Placement() if placement is None else placement
 
     @torch.no_grad()
     def sums(self, network: InterestNetwork, pack: Pack) -> dict[str, float]:
@@ -57,11 +62,15 @@ class Validation:
         for first in range(0, len(asked), size):
             some = asked.pick(np.arange(first, min(first + size, len(asked))))
             batch = self._maker.batch(pack, some, (rows, np.zeros(n_items, np.float32)))
+            batch = self._placement.moved(batch)
+            placed = batch.placed
+            if placed is None:
+                placed = self._placement.candidates(batch.candidates)
             base, own = network.tower(batch)
             at = batch.candidate_at
             asked_now = network.weighed(network.ask(batch, base, own))
             scored = Scored(base[at] + own[at], base[at], *asked_now, network.strength)
-            logits = plain_logits(scored, batch.candidates).cpu().numpy()
+            logits = plain_logits(scored, placed, slice(0, len(some))).cpu().numpy()
             ranks = _ranks(logits, batch.candidates.target_bounds, batch.candidates.target)
             found = accuracy(ranks, some.target_bounds, np.full(len(some), n_items), K)
             sums["ndcg"] += float(found["ndcg"].sum())

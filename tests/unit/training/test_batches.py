@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from recsys.training.batches import BatchMaker
-from recsys.training.candidate_loss import corrections, is_cold
+from recsys.training import plain_loss
+from recsys.training.batches import BatchMaker, Candidates
 from recsys.training.fitting import Material
+from recsys.training.placing import Placement
 from recsys.training.sequences import pack
 from tests.unit.training.logs import N_ITEMS, catalog, events, settings, text_vectors
 
@@ -13,6 +15,16 @@ def material(rng: np.random.Generator, *more: str) -> tuple[Material, BatchMaker
     some = settings(*more)
     made = Material.of(events(rng), catalog(), text_vectors(rng), some)
     return made, BatchMaker(made.log, some, rng)
+
+
+def corrections(given: Candidates) -> npt.NDArray[np.float32]:
+    placed = Placement().candidates(given)
+    return plain_loss.corrections(placed, slice(0, placed.n_questions)).numpy()
+
+
+def is_cold(given: Candidates) -> npt.NDArray[np.bool_]:
+    placed = Placement().candidates(given)
+    return plain_loss.is_cold(placed, slice(0, placed.n_questions)).numpy()
 
 
 def test_an_item_that_is_not_yet_born_is_no_candidate(rng: np.random.Generator) -> None:
