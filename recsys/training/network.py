@@ -7,7 +7,8 @@
     s_i   = max_q q.x_i + w.T_i                               w and an offset apart for cold items
 
 The norms of ``v`` and ``a`` are bounded by construction, so one event moves a state by at most
-``a_max sqrt(2 H)``. All that mixes events stands in the readout.
+``a_max sqrt(2 H)``. All that mixes events stands in the readout. Where ``model.kernel`` is no
+exponential, the half-lives are fixed, and weighed by a law of forgetting (``kernel_bank``).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from recsys.settings import Settings
 from recsys.training.batches import Batch
 from recsys.training.candidate_loss import Scored, candidate_loss
 from recsys.training.half import halved
+from recsys.training.kernel_bank import Mixture, as_banks_of_one, kernel_bank
 from recsys.training.plain_loss import plain_loss
 from recsys.training.scan import decayed_scan
 from recsys.training.surroundings import Surroundings
@@ -201,11 +203,17 @@ class InterestNetwork(nn.Module):
         text = surroundings.text if form.use_text else None
         n_text = 0 if text is None else text.shape[1]
         self.item = ItemTower(surroundings.n_items, n_text, n_dims, form.use_id)
+        bank = kernel_bank(surroundings, form)
+        self.mixture = None if bank is None else Mixture(bank)
+        lives = [*surroundings.half_lives_s, *surroundings.negative_half_lives_s]
+        self.n_positive = form.n_half_lives
+        if bank is not None:  # both banks forget by the law, and are read as one half-life each
+            lives, self.n_positive = [*bank.half_lives_s, *bank.half_lives_s], len(bank.weights)
+            settings = as_banks_of_one(settings)
         self.event = EventValue(settings, n_dims)
         self.readout = Readout(settings, n_dims)
-        lives = [*surroundings.half_lives_s, *surroundings.negative_half_lives_s]
-        log_lives = torch.tensor(np.log(lives), dtype=torch.float32)
-        self.log_half_life_s = nn.Parameter(log_lives, requires_grad=form.learn_half_lives)
+        log_lives, learned = np.log(lives), form.learn_half_lives and bank is None
+        self.log_half_life_s = nn.Parameter(torch.tensor(log_lives, dtype=torch.float32), learned)
         used = surroundings.transitions is not None
         self.strength = nn.Parameter(torch.tensor([_FIRST_STRENGTH * used]), requires_grad=used)
         self.id_dropout = settings.train.id_dropout
@@ -250,14 +258,17 @@ class InterestNetwork(nn.Module):
         known = torch.cat([base, nothing])[batch.event_at]
         warm = torch.cat([own, nothing])[batch.event_at] * ~batch.event_cold[:, None]
         value, importance = self.event(known + warm, batch.kind, batch.given, batch.sign)
+        if self.mixture is not None:
+            importance = self.mixture.importance(importance)
         life = self.log_half_life_s.clamp(math.log(1.0), math.log(3.2e9))
         events = (importance, value, batch.elapsed_s, batch.start)
         sums, mass = decayed_scan(*events, life, compiled=batch.placed is None)
         last, some = batch.last.clamp(min=0), (batch.last >= 0)[:, None]
         passed = torch.exp2(-batch.gap_s[:, None] * torch.exp(-life))
-        asked: Asked = self.readout(
-            sums[last] * some[..., None], mass[last] * some, passed, batch.gap_s
-        )
+        state = sums[last] * some[..., None], mass[last] * some, passed
+        if self.mixture is not None:
+            state = self.mixture.as_one(*state)
+        asked: Asked = self.readout(*state, batch.gap_s)
         return asked
 
     def weighed(self, asked: Asked) -> Asked:
