@@ -24,6 +24,7 @@ MAX_ERROR = 0.01
 """Largest absolute error of a fitted kernel that ``bank_kernel`` accepts."""
 
 _N_GRID = 800
+_MAX_ROUNDS = 100  # a half-life: close ones are hard to tell apart
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ def fit_bank(kernel: Kernel, horizon_s: float, half_lives_s: Sequence[float]) ->
         raise ValueError(f"half_lives_s = {half_lives_s} must be positive")
     ages = _grid(horizon_s, float(half_lives.min()), _N_GRID)
     basis = np.asarray(half_life_weight(ages[:, None], half_lives))
-    weights, _ = nnls(basis, np.asarray(kernel(ages), np.float64))
+    target = np.asarray(kernel(ages), np.float64)
+    weights, _ = nnls(basis, target, maxiter=_MAX_ROUNDS * len(half_lives))
     return np.asarray(weights)
 
 

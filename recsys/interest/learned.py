@@ -8,6 +8,7 @@
 The words' part is there where an event says something and the model learned to read; an event
 without item has no x_item. Names of the tensors are those of ``recsys.training.network``, with the
 half-lives in rising order.
+With the tensor ``mixture.weights`` the half-lives are fixed, and follow one law of forgetting.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy.typing as npt
 
 from recsys.errors import DataError
 from recsys.events import NO_TEXT
+from recsys.interest.mixture import LEAST_LEFT, Mixture
 from recsys.interest.model import (
     Banks,
     EventEvidence,
@@ -74,6 +76,9 @@ class LearnedInterest:
         self._kinds = {kind: code for code, kind in enumerate(kinds)}
         self._n_good = len(interest.half_lives_s)
         self._half_lives_s = (*interest.half_lives_s, *interest.negative_half_lives_s)
+        weights = self._tensors.get(_MIXTURE)
+        self._mixture = None if weights is None else Mixture(weights)
+        self._n_read = self._n_good if weights is None else 1
         self._check()
 
     @classmethod
@@ -94,6 +99,11 @@ class LearnedInterest:
     def n_dims(self) -> int:
         """D."""
         return len(self._tensors["readout.norm_mean.weight"])
+
+    @property
+    def n_half_lives(self) -> int:
+        """H + Hn."""
+        return len(self._half_lives_s)
 
     @property
     def n_queries(self) -> int:
@@ -157,20 +167,24 @@ class LearnedInterest:
         mass = np.concatenate([banks.mass, banks.negative_mass], axis=1)
         sums = np.concatenate([banks.sums, banks.negative_sums], axis=1)
         octaves = gap_s[:, None] / np.array(self._half_lives_s)
-        now = (mass * np.exp2(-octaves)).astype(np.float32)
+        if self._mixture is not None:
+            passed = np.exp2(-octaves).astype(np.float32)
+            sums, mass, left = self._mixture.as_one(sums, mass, passed)
+            octaves = -np.log2(np.maximum(left, LEAST_LEFT))
+        n_good, now = self._n_read, (mass * np.exp2(-octaves)).astype(np.float32)
         log_now = np.log(np.maximum(mass, MASS_EPS)) - np.log(2.0) * octaves
         sure = _sigmoid(log_now - tensors["readout.log_m_0"]) * (mass > 0)  # now / (now + m_0)
         mean = np.asarray(sums / (mass + np.float32(MASS_EPS))[..., None], np.float32)
         gap = (np.log1p(gap_s / HOUR_S) * GAP_SCALE).astype(np.float32)[:, None]
         felt = np.concatenate([sure, np.log1p(now), np.log1p(mass), gap], axis=1)
         share = _softmax(_linear(felt, tensors, "readout.skip"))
-        loud = (share * sure[:, : self._n_good]).sum(axis=1)[:, None, None]
-        taste = mean[:, : self._n_good] * sure[:, : self._n_good, None]
+        loud = (share * sure[:, :n_good]).sum(axis=1)[:, None, None]
+        taste = mean[:, :n_good] * sure[:, :n_good, None]
         as_it_is = np.einsum("qh,bhd->bqd", tensors["readout.plain"], taste)
         mean = _norm(mean, tensors, "readout.norm_mean") * sure[..., None]
         said = np.concatenate([mean.reshape(len(mean), -1), felt], axis=1)
         mixed = _linear(_gelu(_linear(said, tensors, "readout.mix.0")), tensors, "readout.mix.3")
-        straight = np.einsum("bh,bhd->bd", share, mean[:, : self._n_good])
+        straight = np.einsum("bh,bhd->bd", share, mean[:, :n_good])
         vectors = mixed.reshape(len(mean), self.n_queries, self.n_dims) + straight[:, None]
         vectors = _norm(vectors, tensors, "readout.norm_out") * loud + as_it_is
         trend = _linear(
@@ -202,13 +216,18 @@ class LearnedInterest:
         logit = _linear(plain, tensors, "event.importance")
         a_max = np.float32(self._interest.max_importance)
         importance = a_max / (1.0 + np.exp(-np.clip(logit, -30.0, 30.0)))
-        return value.astype(np.float32), importance.astype(np.float32)
+        weight = importance.astype(np.float32)
+        if self._mixture is not None:
+            weight = self._mixture.importance(weight)
+        return value.astype(np.float32), weight
 
     def _check(self) -> None:
         missing = [name for name in _NAMES if name not in self._tensors]
         if missing:
             raise DataError("learned model", f"lacks {', '.join(missing)}", "Publish it again")
         found = len(self._tensors["event.importance.bias"])
+        if self._mixture is not None:  # one importance for each of both banks
+            found = len(self._mixture.weights) * found
         if found != len(self._half_lives_s):
             raise DataError(
                 "learned model",
@@ -218,6 +237,7 @@ class LearnedInterest:
 
 
 _TEXT = "event.text.weight"
+_MIXTURE = "mixture.weights"
 _NAMES = (
     "value",
     "readout.plain",

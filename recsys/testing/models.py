@@ -31,12 +31,17 @@ def random_interest(settings: Settings, rng: np.random.Generator) -> LearnedInte
     """A learned model of random weights.
 
     Args:
-        settings: the half-lives, the kinds, ``encoder.n_dims`` and ``model.n_queries``.
+        settings: the half-lives, the kinds, ``encoder.n_dims``, ``model.n_queries`` and
+            ``model.kernel``; one that is no exponential needs as many negative half-lives as
+            positive ones.
         rng: of the weights.
     """
     interest, n_dims = settings.interest, settings.encoder.n_dims
-    n_good = len(interest.half_lives_s)
-    n_lives, n_kinds = n_good + len(interest.negative_half_lives_s), len(settings.data.kinds)
+    n_good, n_kinds = len(interest.half_lives_s), len(settings.data.kinds)
+    n_lives = n_good + len(interest.negative_half_lives_s)
+    weights = rng.random(n_good) if settings.model.kernel != "exponential" else None
+    if weights is not None:
+        n_good, n_lives = 1, 2
     n_trend, n_felt = len(settings.trend.half_lives_s), 3 * n_lives + 1
     layers = {
         "event.mlp.0": (_N_HIDDEN, n_dims),
@@ -55,6 +60,7 @@ def random_interest(settings: Settings, rng: np.random.Generator) -> LearnedInte
         "readout.log_m_0": 0.3 * rng.normal(size=n_lives),
         "readout.plain": 0.3 * rng.normal(size=(settings.model.n_queries, n_good)),
         "event.given.weight": 0.3 * rng.normal(size=(n_dims, 2)),
+        **({} if weights is None else {"mixture.weights": weights / weights.sum()}),
     }
     for name in ("readout.norm_mean", "readout.norm_out"):
         tensors[f"{name}.weight"] = 1.0 + 0.1 * rng.normal(size=n_dims)

@@ -231,7 +231,7 @@ class BatchMaker:
             cell=cell.astype(np.int64),
             trend=log.trend.features(cells, rows),
             fresh=log.trend.fresh(cells, log.available_from[rows]),
-            muted=np.zeros(len(rows), np.bool_) if cutoff is None else self._muted(len(rows)),
+            muted=self.rng.random(len(rows)) < (0.0 if cutoff is None else self._train.mute_share),
             target_bounds=asked.target_bounds,
             target=np.searchsorted(rows, asked.target).astype(np.int64),
             past=None if learned is None else histories(pack, asked, learned, cutoff is None),
@@ -245,10 +245,6 @@ class BatchMaker:
         if self._train.targets == "all":
             return np.full((len(pack.bounds) - 1, len(rows)), np.inf)
         return first_touched(pack, rows, self._log.n_items)
-
-    def _muted(self, n: int) -> Bools:
-        drawn: Bools = self.rng.random(n) < self._train.mute_share
-        return drawn
 
     def _with_new(self, batch: Batch) -> Batch:
         """The batch with some items as if they had just been born."""

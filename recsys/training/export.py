@@ -51,7 +51,7 @@ def exported(network: InterestNetwork, log: Surroundings, settings: Settings) ->
         settings: of the training.
     """
     lives = network.log_half_life_s.detach().double().exp().cpu().numpy()
-    n_good = settings.model.n_half_lives
+    n_good = network.n_positive
     order = np.concatenate([np.argsort(lives[:n_good]), n_good + np.argsort(lives[n_good:])])
     bounded = np.clip(lives[order], SHORTEST_S, LONGEST_S)
     interest = settings.interest.model_copy(
@@ -60,7 +60,9 @@ def exported(network: InterestNetwork, log: Surroundings, settings: Settings) ->
             "negative_half_lives_s": _rising(bounded[n_good:]),
         }
     )
-    tensors = _sorted_tensors(network, order, n_good)
+    tensors = _tensors(network)
+    if network.mixture is None:
+        _sort(tensors, order, n_good, network.item.n_dims)
     tensors["value"] = np.array([log.value_mean, log.value_scale], np.float32)
     vectors, projection = _items(network, log)
     return Exported(
@@ -99,17 +101,25 @@ def _items(network: InterestNetwork, log: Surroundings) -> tuple[Floats, AffineP
     return vectors, AffineProjection(weight, bias)
 
 
-def _sorted_tensors(
-    network: InterestNetwork, order: npt.NDArray[np.int64], n_good: int
-) -> dict[str, npt.NDArray[Any]]:
-    """The tensors of event value and readout, with the half-lives in a new order."""
+def _tensors(network: InterestNetwork) -> dict[str, npt.NDArray[Any]]:
+    """The tensors of event value and readout, and of the law of forgetting where it is fixed."""
     found = {
         name: value.detach().cpu().numpy().copy()
         for name, value in network.state_dict().items()
-        if name.startswith(("event.", "readout."))
+        if name.startswith(("event.", "readout.", "mixture."))
     }
-    n_lives, n_dims = len(order), network.item.n_dims
-    good = order[:n_good]
+    if not network.use_trend:
+        for part in ("weight", "bias"):
+            found[f"readout.trend.2.{part}"][:-2] = 0.0
+            found[f"readout.fresh.{part}"][:] = 0.0
+    return found
+
+
+def _sort(
+    found: dict[str, npt.NDArray[Any]], order: npt.NDArray[np.int64], n_good: int, n_dims: int
+) -> None:
+    """Put the half-lives into a new order, in place."""
+    n_lives, good = len(order), order[:n_good]
     felt = np.concatenate([order, n_lives + order, 2 * n_lives + order, [3 * n_lives]])
     means = (order[:, None] * n_dims + np.arange(n_dims)).ravel()
     for part in ("weight", "bias"):
@@ -122,11 +132,6 @@ def _sorted_tensors(
     found["readout.trend.0.weight"] = found["readout.trend.0.weight"][:, felt]
     said = np.concatenate([means, n_lives * n_dims + felt])
     found["readout.mix.0.weight"] = found["readout.mix.0.weight"][:, said]
-    if not network.use_trend:
-        for part in ("weight", "bias"):
-            found[f"readout.trend.2.{part}"][:-2] = 0.0
-            found[f"readout.fresh.{part}"][:] = 0.0
-    return found
 
 
 def _rising(values: npt.NDArray[np.float64]) -> tuple[float, ...]:

@@ -8,50 +8,33 @@
     s_i   = max_q q.x_i + w.T_i                               w and an offset apart for cold items
 
 The norms of ``v`` and ``a`` are bounded by construction, so one event moves a state by at most
-``a_max sqrt(2 H)``. All that mixes events stands in the readout.
+``a_max sqrt(2 H)``. All that mixes events stands in the readout. Where ``model.kernel`` is no
+exponential, the half-lives are fixed, and weighed by a law of forgetting (``kernel_bank``).
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recsys.interest.learned import GAP_SCALE, HOUR_S
-from recsys.interest.zero_shot import MASS_EPS
+from recsys.interest.mixture import LEAST_LEFT
 from recsys.settings import Settings
 from recsys.training.batches import Batch
 from recsys.training.candidate_loss import Scored, candidate_loss
 from recsys.training.half import halved
+from recsys.training.kernel_bank import Mixture, as_banks_of_one, kernel_bank
 from recsys.training.plain_loss import plain_loss
+from recsys.training.readout import Asked, Readout
 from recsys.training.scan import decayed_scan
 from recsys.training.surroundings import Surroundings
 from recsys.training.text_tower import TextTower
 
 N_VALUE_FEATURES = 2
 _RESIDUAL_SCALE = 0.03
-_FIRST_TREND = 0.2
 _FIRST_STRENGTH = 0.5
-
-
-class Asked(NamedTuple):
-    """What P questions ask of the items."""
-
-    query: Tensor
-    """(P, Q, D)."""
-    warm_trend: Tensor
-    """(P, Ht)."""
-    cold_trend: Tensor
-    """(P, Ht)."""
-    cold_offset: Tensor
-    """(P,)."""
-    new_offset: Tensor
-    """(P,) instead of trend and offset, where a cold item has no trend at all."""
-    fresh: Tensor
-    """(P, Ht) weights of what is left of an item's birth."""
 
 
 class ItemTower(nn.Module):
@@ -119,79 +102,6 @@ class EventValue(nn.Module):
         return value, importance * (sign[:, None] == wanted)
 
 
-class Readout(nn.Module):
-    """States at a moment to queries and trend weights."""
-
-    is_half = False
-
-    def __init__(self, settings: Settings, n_dims: int) -> None:
-        super().__init__()
-        form, width = settings.model, settings.model.n_hidden
-        n_lives = form.n_half_lives + form.n_negative_half_lives
-        n_trend, n_felt = len(settings.trend.half_lives_s), 3 * n_lives + 1
-        self.shape = (form.n_queries, n_dims)
-        first = math.log(settings.interest.confidence_mass) if form.fades else -math.inf
-        self.log_m_0 = nn.Parameter(torch.full((n_lives,), first), requires_grad=form.fades)
-        self.n_trend = n_trend
-        self.norm_mean, self.norm_out = nn.LayerNorm(n_dims), nn.LayerNorm(n_dims)
-        self.mix = nn.Sequential(
-            nn.Linear(n_lives * n_dims + n_felt, width),
-            nn.GELU(approximate="tanh"),
-            nn.Dropout(settings.train.dropout),
-            nn.Linear(width, form.n_queries * n_dims),
-        )
-        self.skip = nn.Linear(n_felt, form.n_half_lives)
-        self.trend = nn.Sequential(
-            nn.Linear(n_felt, 32), nn.GELU(approximate="tanh"), nn.Linear(32, 2 * n_trend + 2)
-        )
-        self.fresh = nn.Linear(n_felt, n_trend)
-        self.plain = nn.Parameter(torch.zeros(form.n_queries, form.n_half_lives))
-        nn.init.zeros_(self.skip.weight)
-        nn.init.zeros_(self.skip.bias)
-        nn.init.zeros_(self.fresh.weight)
-        nn.init.zeros_(self.fresh.bias)
-        last = self.trend[2]
-        assert isinstance(last, nn.Linear)
-        nn.init.zeros_(last.weight)
-        with torch.no_grad():
-            last.bias[: 2 * n_trend] = _FIRST_TREND
-            last.bias[2 * n_trend :] = 0.0
-
-    def forward(self, sums: Tensor, mass: Tensor, octaves: Tensor, gap_s: Tensor) -> Asked:
-        """Read P states.
-
-        Args:
-            sums: (P, H + Hn, D) as of the last event.
-            mass: (P, H + Hn) as of the last event.
-            octaves: (P, H + Hn) half-lives since the last event.
-            gap_s: (P,) seconds since the last event.
-        """
-        now = mass * torch.exp2(-octaves)
-        log_now = torch.log(mass.clamp(min=MASS_EPS)) - math.log(2.0) * octaves
-        sure = torch.sigmoid(log_now - self.log_m_0) * (mass > 0)  # now / (now + m_0)
-        taste = sums / (mass + MASS_EPS)[..., None] * sure[..., None]
-        mean = self.norm_mean(sums / (mass + MASS_EPS)[..., None]) * sure[..., None]
-        gap = torch.log1p(gap_s / HOUR_S)[:, None] * GAP_SCALE
-        felt = torch.cat([sure, torch.log1p(now), torch.log1p(mass), gap], 1)
-        said = torch.cat([mean.flatten(1), felt], 1)
-        out = halved(self.mix, said, self.is_half and self.training).reshape(-1, *self.shape)
-        share = torch.softmax(self.skip(felt), 1)
-        n_good = share.shape[1]
-        straight = (mean[:, :n_good] * share[..., None]).sum(1)
-        as_it_is = torch.einsum("qh,phd->pqd", self.plain, taste[:, :n_good])
-        loud = (share * sure[:, :n_good]).sum(1)[:, None, None]
-        trend = self.trend(felt)
-        n = self.n_trend
-        return Asked(
-            query=self.norm_out(out + straight[:, None]) * loud + as_it_is,
-            warm_trend=trend[:, :n],
-            cold_trend=trend[:, n : 2 * n],
-            cold_offset=trend[:, 2 * n],
-            new_offset=trend[:, 2 * n + 1],
-            fresh=self.fresh(felt),
-        )
-
-
 class InterestNetwork(nn.Module):
     """The whole model; ``forward`` gives the loss of a batch.
 
@@ -210,11 +120,17 @@ class InterestNetwork(nn.Module):
         text = surroundings.text if form.use_text else None
         n_text = 0 if text is None else text.shape[1]
         self.item = ItemTower(surroundings.n_items, n_text, n_dims, form.use_id)
+        bank = kernel_bank(surroundings, form)
+        self.mixture = None if bank is None else Mixture(bank)
+        lives = [*surroundings.half_lives_s, *surroundings.negative_half_lives_s]
+        self.n_positive = form.n_half_lives
+        if bank is not None:  # both banks forget by the law, and are read as one half-life each
+            lives, self.n_positive = [*bank.half_lives_s, *bank.half_lives_s], len(bank.weights)
+            settings = as_banks_of_one(settings)
         self.event = EventValue(settings, n_dims)
         self.readout = Readout(settings, n_dims)
-        lives = [*surroundings.half_lives_s, *surroundings.negative_half_lives_s]
-        log_lives = torch.tensor(np.log(lives), dtype=torch.float32)
-        self.log_half_life_s = nn.Parameter(log_lives, requires_grad=form.learn_half_lives)
+        log_lives, learned = np.log(lives), form.learn_half_lives and bank is None
+        self.log_half_life_s = nn.Parameter(torch.tensor(log_lives, dtype=torch.float32), learned)
         if form.readout == "linear":
             self._make_linear()
         used = surroundings.transitions is not None
@@ -273,14 +189,18 @@ class InterestNetwork(nn.Module):
             said = torch.cat([self.event.text(batch.words), nothing])
             about = about + said[batch.words_at]
         value, importance = self.event(about, batch.kind, batch.given, batch.sign)
+        if self.mixture is not None:
+            importance = self.mixture.importance(importance)
         life = self.log_half_life_s.clamp(math.log(1.0), math.log(3.2e9))
         events = (importance, value, batch.elapsed_s, batch.start)
         sums, mass = decayed_scan(*events, life, compiled=batch.placed is None)
         last, some = batch.last.clamp(min=0), (batch.last >= 0)[:, None]
+        sums, mass = sums[last] * some[..., None], mass[last] * some
         octaves = batch.gap_s[:, None] * torch.exp(-life)
-        asked: Asked = self.readout(
-            sums[last] * some[..., None], mass[last] * some, octaves, batch.gap_s
-        )
+        if self.mixture is not None:
+            sums, mass, left = self.mixture.as_one(sums, mass, torch.exp2(-octaves))
+            octaves = -torch.log2(left.clamp(min=LEAST_LEFT))
+        asked: Asked = self.readout(sums, mass, octaves, batch.gap_s)
         return asked
 
     def weighed(self, asked: Asked) -> Asked:

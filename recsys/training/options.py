@@ -13,9 +13,9 @@ class ModelSettings(Section):
     """The form of the learned interest encoder; fixed by a bundle."""
 
     n_half_lives: PositiveInt = 8
-    """H, learned half-lives of positive evidence."""
+    """H, learned half-lives of positive evidence; another kernel takes more where it needs them."""
     n_negative_half_lives: PositiveInt = 2
-    """Hn, learned half-lives of negative evidence."""
+    """Hn, learned half-lives of negative evidence; another kernel takes as many as of positive."""
     n_queries: PositiveInt = 1
     """Q, query vectors of a user; an item is scored by the nearest one."""
     n_hidden: PositiveInt = 128
@@ -42,7 +42,8 @@ class ModelSettings(Section):
     learn_half_lives: bool = True
     """False keeps the half-lives where they begin: at quantiles of the log's time gaps."""
     kernel: Literal["exponential", "hyperbolic", "power_law"] = "exponential"
-    """Law of forgetting; the other two are fixed mixtures of a bank of exponentials."""
+    """Law of forgetting; the other two are fixed mixtures of a bank of exponentials, for positive
+    and negative evidence alike, whose time scale is that of the log's own gaps."""
 
 
 class TrainSettings(Section):

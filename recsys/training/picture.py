@@ -106,29 +106,39 @@ def _half_lives(subject: Subject) -> Part:
         ("dislike", interest.negative_half_lives_s, subject.negative_began_s),
     )
     names = [f"{bank} {n + 1}" for bank, lives, _ in banks for n in range(len(lives))]
-    learned = [life for _, lives, _ in banks for life in lives]
-    traces: list[dict[str, Any]] = []
-    if all(len(began) == len(lives) for _, lives, began in banks):
-        began = [life for _, _, lives in banks for life in sorted(lives)]
-        between: dict[str, list[Any]] = {"x": [], "y": []}
-        for name, old, new in zip(names, began, learned, strict=True):
-            between["x"] += [old, new, None]
-            between["y"] += [name, name, None]
-        line = {"mode": "lines", "line": {"color": QUIET, "width": 2}, "showlegend": False}
-        traces.append({"type": "scatter", **line, **between, "hoverinfo": "skip"})
-        traces.append(_points("where it began", began, names, QUIET))
-    traces.append(_points("learned", learned, names, ACCENT))
+    lives = [life for _, some, _ in banks for life in some]
     layout = {
         "xaxis": time_axis("half-life"),
         "yaxis": {"autorange": "reversed", "type": "category"},
         "margin": {"l": 90},
         "height": 140 + 26 * len(names),
     }
+    kernel = subject.settings.model.kernel
+    if kernel != "exponential":
+        law = kernel.replace("_", " ")
+        note = f"<p>Half-lives are fixed. Weighed, each bank forgets by one law: {law}.</p>"
+        traces = [_points("fixed", lives, names, ACCENT)]
+        return "Half-lives", [note, figure(traces, "Half-lives", layout)]
+    traces = [_points("learned", lives, names, ACCENT)]
+    if all(len(began) == len(some) for _, some, began in banks):
+        began = [life for _, _, some in banks for life in sorted(some)]
+        traces = _beginnings(began, lives, names) + traces
     note = (
         "<p>Half-lives begin at quantiles of the log's own gaps between events and are then "
         "learned with everything else. Both are drawn in rising order.</p>"
     )
     return "Half-lives", [note, figure(traces, "Learned half-lives", layout)]
+
+
+def _beginnings(began: list[float], learned: list[float], names: list[str]) -> list[dict[str, Any]]:
+    """Where half-lives began, and a line to where they are now."""
+    between: dict[str, list[Any]] = {"x": [], "y": []}
+    for name, old, new in zip(names, began, learned, strict=True):
+        between["x"] += [old, new, None]
+        between["y"] += [name, name, None]
+    line = {"mode": "lines", "line": {"color": QUIET, "width": 2}, "showlegend": False}
+    lines = {"type": "scatter", **line, **between, "hoverinfo": "skip"}
+    return [lines, _points("where it began", began, names, QUIET)]
 
 
 def _kinds(subject: Subject) -> list[Part]:

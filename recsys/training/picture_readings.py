@@ -80,7 +80,7 @@ def examples(
 def importances(model: LearnedInterest, items: ItemTable, shown: Sequence[Example]) -> Floats:
     """(X, H + Hn) importance of each example, the mean over items that were trained on."""
     rows = _sample(items)
-    found = np.zeros((len(shown), len(model.to_tensors()["event.importance.bias"])), np.float32)
+    found = np.zeros((len(shown), model.n_half_lives), np.float32)
     for place, example in enumerate(shown):
         kind = np.full(len(rows), example.kind, object)
         value = np.full(len(rows), example.value)

@@ -35,6 +35,22 @@ class TestZeroShot(InterestModelContract):
         assert not query.vectors.any()
 
 
+class TestLearnedUnderALaw(InterestModelContract):
+    """One that is no exponential: its half-lives are weighed, and read together."""
+
+    @pytest.fixture
+    def interest(self) -> InterestSettings:
+        lives = InterestSettings().half_lives_s
+        return InterestSettings(negative_half_lives_s=lives)
+
+    @pytest.fixture
+    def model(self, interest: InterestSettings, rng: np.random.Generator) -> InterestModel:
+        form = SETTINGS.model.model_copy(update={"kernel": "hyperbolic"})
+        return random_interest(
+            SETTINGS.model_copy(update={"interest": interest, "model": form}), rng
+        )
+
+
 class TestLearnedOfRandomWeights(InterestModelContract):
     @pytest.fixture
     def interest(self) -> InterestSettings:

@@ -18,24 +18,32 @@ from recsys.training.batches import BatchMaker
 from recsys.training.export import exported
 from recsys.training.fitting import Material
 from recsys.training.learner import Learner
-from recsys.training.network import Asked
+from recsys.training.readout import Asked
 from recsys.training.sequences import Pack, Questions, pack, questions
 from recsys.training.surroundings import Texts
 from tests.unit.training.logs import catalog, dated, events, settings, spoken, text_vectors
 
 Floats = npt.NDArray[np.float32]
 
+KERNELS = ("exponential", "hyperbolic", "power_law")
 
-@pytest.mark.parametrize(("n_queries", "speaks"), [(1, False), (2, False), (1, True)])
+
+SHAPES = [(1, False, "exponential"), (2, False, "exponential"), (1, True, "exponential")]
+SHAPES += [(2, False, "hyperbolic"), (1, True, "power_law")]
+
+
+@pytest.mark.parametrize(("n_queries", "speaks", "kernel"), SHAPES)
 def test_the_serving_fold_gives_the_queries_of_the_network(
-    n_queries: int, speaks: bool, rng: np.random.Generator
+    n_queries: int, speaks: bool, kernel: str, rng: np.random.Generator
 ) -> None:
-    some = settings(f"model.n_queries={n_queries}", "train.stale_shares=[0.0]")
+    form = f"model.n_queries={n_queries}", f"model.kernel={kernel}"
+    some = settings(*form, "train.stale_shares=[0.0]")
     log, words = _log(speaks, rng)
     material = Material.of(log, dated(rng, log), Texts(text_vectors(rng), words), some)
     learner = Learner(material.log, some, 20, seed=1)
-    with torch.no_grad():
-        learner.network.log_half_life_s.copy_(torch.tensor([12.0, 4.0, 8.0, 10.0]))  # unsorted
+    if kernel == "exponential":
+        with torch.no_grad():  # unsorted
+            learner.network.log_half_life_s.copy_(torch.tensor([12.0, 4.0, 8.0, 10.0]))
     runs = pack(material.rows)
     for _ in range(10):
         learner.step(runs)
@@ -81,8 +89,11 @@ def _asked_of_network(learner: Learner, runs: Pack, asked: Questions, some: Sett
     return found
 
 
-def test_values_and_importances_are_bounded_by_construction(rng: np.random.Generator) -> None:
-    some, log = settings(), events(rng)
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_values_and_importances_are_bounded_by_construction(
+    kernel: str, rng: np.random.Generator
+) -> None:
+    some, log = settings(f"model.kernel={kernel}"), events(rng)
     material = Material.of(log, catalog(), 100.0 * text_vectors(rng), some)
     learner = Learner(material.log, some, 20, seed=1)
     with torch.no_grad():
@@ -95,8 +106,11 @@ def test_values_and_importances_are_bounded_by_construction(rng: np.random.Gener
     assert 0.0 <= evidence.importance.min() <= evidence.importance.max() <= 4.0
     positive = is_positive(log.kind, log.value, some.interest)
     assert len(time_queries(log, positive, 0.0)) > 0
-    bad = log.kind == "dislike"
-    assert not evidence.importance[bad, :3].any() and evidence.importance[bad, 3].all()
+    bad, n_good = log.kind == "dislike", len(ready.interest.half_lives_s)
+    assert not evidence.importance[bad, :n_good].any()
+    assert evidence.importance[bad, n_good:].any(axis=1).all()
+    if kernel != "exponential":  # one importance for a whole bank
+        assert evidence.importance.sum(axis=1).max() <= 4.0 + 1e-5
 
 
 def test_half_lives_that_ran_away_are_clamped_and_reported(rng: np.random.Generator) -> None:

@@ -78,6 +78,15 @@ def test_half_lives_stand_beside_where_they_began(rng: np.random.Generator) -> N
     assert traces["learned"]["text"] == ["20 s", "1 h", "10 d", "1 d"]
 
 
+def test_half_lives_under_a_fixed_law_are_not_called_learned(rng: np.random.Generator) -> None:
+    lives = "interest.negative_half_lives_s=[20, 3600, 864000]"
+    page = picture(subject(rng, "model.kernel=power_law", lives), COURSE, "")
+    assert "by one law: power law" in page
+    (trace,) = titled(page, "Half-lives")["data"]
+    assert (trace["name"], len(trace["x"])) == ("fixed", 6)
+    assert len(figures_of(page)) == 12
+
+
 def test_a_model_of_unknown_beginnings_and_history_is_drawn_all_the_same(
     rng: np.random.Generator,
 ) -> None:
