@@ -30,7 +30,6 @@ def run(tmp_path: Path) -> Run:
 @pytest.fixture
 def uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A tracking store in a folder: what a server keeps, without a server."""
-    pytest.importorskip("mlflow", reason="pip install 'halflife[mlflow]'")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     return (tmp_path / "mlruns").as_uri()
 
