@@ -19,6 +19,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 
 from recsys.catalog import Catalog
+from recsys.discoveries import counts_for_trend
 from recsys.errors import DataError
 from recsys.evaluation.metrics import accuracy
 from recsys.evaluation.protocol import ask, with_habits
@@ -128,7 +129,8 @@ class _Tail:
         repeat = touches.is_repeat(queries)
         model = ZeroShot(settings.interest, default_weights(settings.interest, settings.trend))
         log = (events, positive, catalog, ItemTable.all_warm(vectors), model)
-        scene = replace(scene_of(*log, settings.trend.half_lives_s), texts=texts)
+        scene = scene_of(*log, settings.trend.half_lives_s)
+        scene = replace(scene.counting(counts_for_trend(events, settings)), texts=texts)
         n_max = settings.ranking.n_validation_queries
         both = []
         for keep in (~repeat, repeat):

@@ -170,6 +170,20 @@ class ProfileTable:
             lacks = lacks | (~is_known & is_mute & ~needs_none)
         return int(np.count_nonzero(lacks & (signed != 0.0)))
 
+    def discoveries(self, rows: npt.NDArray[np.int64], events: FoldBatch) -> npt.NDArray[np.bool_]:
+        """(T,) whether events not yet folded are their user's first of an item, passive ones aside.
+
+        Args:
+            rows: (T,) the row of each event's user.
+            events: the events; of several of one item the first of them counts.
+        """
+        passive = codes_of(events.kind, dict.fromkeys(self.passive_kinds, 1), 0) == 1
+        kept = np.flatnonzero((events.item != UNKNOWN_ITEM) & ~passive)
+        found = np.zeros(len(rows), np.bool_)
+        item = np.asarray(events.item, np.int64)[kept]
+        found[kept] = self._seen.first(np.asarray(rows, np.int64)[kept], item)
+        return found
+
     def fold_evidence(
         self,
         rows: npt.NDArray[np.int64],
