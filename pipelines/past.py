@@ -19,7 +19,6 @@ from pipelines.spoken import words_of
 from recsys.archive import Archive
 from recsys.bundle import Bundle, load_bundle
 from recsys.catalog import Catalog, aligned_rows
-from recsys.discoveries import counts_for_trend
 from recsys.errors import DataError
 from recsys.evaluation.scene import Asked, Scene, parts_of, scene_of, stacked
 from recsys.evaluation.touched import Touches
@@ -90,7 +89,6 @@ def read_past(job: Job, bundle_id: str | None = None, table: pa.Table | None = N
     positive = is_positive(events.kind, events.value, settings.interest)
     lives = settings.trend.half_lives_s
     scene = scene_of(events, positive, catalog, items, bundle.model, lives)
-    scene = scene.counting(counts_for_trend(events, settings))
     neighbours = None
     if bundle.neighbours is not None:
         rows = aligned_rows(catalog.item_ids, bundle.catalog.index)

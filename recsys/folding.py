@@ -195,11 +195,9 @@ def fold_batch(
     Returns:
         Number of pending events.
     """
-    counts = is_positive(batch.kind, batch.value, basis.settings.interest)
-    if basis.settings.trend.counts == "new" and len(rows) > 0:
-        counts &= table.discoveries(rows, batch)
     texts = None if basis.spoken is None else basis.spoken.table
     n_pending = table.fold(rows, batch, basis.model, basis.items, texts)
+    counts = is_positive(batch.kind, batch.value, basis.settings.interest)
     trend.add(batch.item, batch.ts, counts.astype(np.float64))
     return n_pending
 

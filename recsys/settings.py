@@ -124,9 +124,6 @@ class TrendSettings(Section):
 
     half_lives_s: HalfLives = (DAY_S, 3 * DAY_S, 10 * DAY_S, 30 * DAY_S, 120 * DAY_S, 3_650 * DAY_S)
     """Half-lives of item popularity; the last one is near to all-time popularity."""
-    counts: Literal["all", "new"] = "all"
-    """Which positive events count: all, or those of items that their user had not touched before:
-    for shops without views, where repeats hide what is being discovered."""
 
 
 class RetrievalSettings(Section):

@@ -19,7 +19,6 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 
 from recsys.catalog import Catalog
-from recsys.discoveries import counts_for_trend
 from recsys.errors import DataError
 from recsys.evaluation.metrics import accuracy
 from recsys.evaluation.protocol import ask, with_habits
@@ -129,8 +128,7 @@ class _Tail:
         repeat = touches.is_repeat(queries)
         model = ZeroShot(settings.interest, default_weights(settings.interest, settings.trend))
         log = (events, positive, catalog, ItemTable.all_warm(vectors), model)
-        scene = scene_of(*log, settings.trend.half_lives_s)
-        scene = replace(scene.counting(counts_for_trend(events, settings)), texts=texts)
+        scene = replace(scene_of(*log, settings.trend.half_lives_s), texts=texts)
         n_max = settings.ranking.n_validation_queries
         both = []
         for keep in (~repeat, repeat):
@@ -287,14 +285,16 @@ def _fit_own(tail: _Tail, weights: RankingWeights) -> tuple[Floats, int]:
     u = np.einsum("f,qfd->qd", taste, tail.repeat_parts)
     everybody = ZeroShot(tail.settings.interest, weights)
     query = nobody(everybody, tail.settings.interest, tail.scene.items.n_dims)
-    crowd, asked = Crowd(tail.scene, query.uses_trend, popular=False), repeats.queries
+    crowd = Crowd(tail.scene, query.uses_trend, popular=False)
     for q in range(len(repeats)):
         run = slice(repeats.seen_bounds[q], repeats.seen_bounds[q + 1])
         rows, n = repeats.seen[run], len(repeats.seen[run])
-        target = asked.target[asked.target_bounds[q] : asked.target_bounds[q + 1]]
-        crowd.advance_to(float(asked.as_of[q]))
+        bounds = repeats.queries.target_bounds
+        target = repeats.queries.target[bounds[q] : bounds[q + 1]]
+        crowd.advance_to(float(repeats.queries.as_of[q]))
         features[q, :n, :n_habits] = repeats.own[run]
         features[q, :n, n_habits] = crowd.trend(query)[rows] + tail.scene.items.vectors[rows] @ u[q]
-        log_weight[q, :n], chosen[q, :n] = 0.0, np.isin(rows, target) / len(target)
+        log_weight[q, :n] = 0.0
+        chosen[q, :n] = np.isin(rows, target) / len(target)
     fitted = _fit(_Logit(features, log_weight, chosen), np.arange(n_habits + 1))
     return (fitted[:-1] / max(fitted[-1], _MIN_SCALE)).astype(np.float32), len(repeats)

@@ -7,7 +7,7 @@ What a model is, is settled before: it has turned each user's past into a ``Quer
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -54,10 +54,6 @@ class Scene:
     """A further part of the score; None = none."""
     texts: TextTable | None = None
     """What the users' own words are to the model; None = they are passed over."""
-    place: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
-    """(T,) where each of the events stands in the log."""
-    weight: Times | None = None
-    """(T,) what each event counts for trend; None = 1."""
 
     @property
     def n_items(self) -> int:
@@ -72,17 +68,8 @@ class Scene:
 
     def trend(self) -> TrendReplay:
         """Everybody's trend, at every half-life."""
-        return TrendReplay(*self.counted(), self.n_items, self.trend_half_lives_s)
-
-    def counting(self, counts: Bools) -> Scene:
-        """The same where only some events of the log, (all of them,) bool, count for trend."""
-        return replace(self, weight=counts[self.place].astype(np.float64))
-
-    def counted(self, until: float = np.inf) -> tuple[npt.NDArray[np.int32], Times, Times]:
-        """Items, times and weights in the trend, of the events before a moment."""
-        end = int(np.searchsorted(self.ts, until, side="left"))
-        weight = np.ones(len(self.ts)) if self.weight is None else self.weight
-        return self.item[:end], self.ts[:end], weight[:end]
+        ones = np.ones(len(self.ts))
+        return TrendReplay(self.item, self.ts, ones, self.n_items, self.trend_half_lives_s)
 
 
 @dataclass(frozen=True)
@@ -180,14 +167,16 @@ class _UsedTrend:
     """The trend of the events before ``until``; only half-lives that weigh are kept."""
 
     def __init__(self, scene: Scene, used: Bools, until: float) -> None:
+        end = int(np.searchsorted(scene.ts, until, side="left"))
         self._used = np.flatnonzero(used)
         self._warm = scene.items.warm
         self._none = np.zeros((scene.n_items, 0), np.float32)
         self._replay: TrendReplay | None = None
         self._now: Floats | None = None
         if len(self._used) > 0:
+            log = (scene.item[:end], scene.ts[:end], np.ones(end))
             lives = np.array(scene.trend_half_lives_s)[self._used]
-            self._replay = TrendReplay(*scene.counted(until), scene.n_items, lives.tolist())
+            self._replay = TrendReplay(*log, scene.n_items, lives.tolist())
 
     def advance_to(self, now: float) -> None:
         """Count every event before ``now``."""
@@ -235,7 +224,6 @@ def scene_of(
         known_after=np.where(catalog.has_text, -np.inf, first),
         item=events.item[order],
         ts=events.ts[order],
-        place=order,
         model=model,
         trend_half_lives_s=trend_half_lives_s,
     )

@@ -114,9 +114,10 @@ class ProfileTable:
     def rows(self, user_ids: Sequence[str], create: bool = False) -> npt.NDArray[np.int64]:
         """(B,) rows of users; ``UNKNOWN_USER`` (-1) where there is none and none is created."""
         if create:
+            row_of = self._row_of
             for user_id in user_ids:
-                if user_id not in self._row_of:
-                    self._row_of[user_id] = len(self.user_ids)
+                if user_id not in row_of:
+                    row_of[user_id] = len(self.user_ids)
                     self.user_ids.append(user_id)
             self._reserve(len(self.user_ids))
         return codes_of(user_ids, self._row_of, UNKNOWN_USER)
@@ -157,7 +158,8 @@ class ProfileTable:
         is_known = item != UNKNOWN_ITEM
         np.add.at(self._n_events, rows[is_known], 1)
         code = codes_of(events.kind, self._code_of_kind, UNKNOWN_KIND).astype(np.uint8)
-        kept = self._touches(events)
+        passive = codes_of(events.kind, dict.fromkeys(self.passive_kinds, 1), 0) == 1
+        kept = np.flatnonzero(is_known & ~passive)
         value = np.asarray(events.value, np.float32)[kept]
         self._recent.add(rows[kept], item[kept], ts[kept], signed[kept], code[kept], value)
         self._seen.add(rows[kept], item[kept])
@@ -167,16 +169,6 @@ class ProfileTable:
             is_mute = np.full(len(item), True) if events.text is None else events.text == NO_TEXT
             lacks = lacks | (~is_known & is_mute & ~needs_none)
         return int(np.count_nonzero(lacks & (signed != 0.0)))
-
-    def discoveries(self, rows: npt.NDArray[np.int64], events: FoldBatch) -> npt.NDArray[np.bool_]:
-        """(T,) whether events of the users of ``rows``, not yet folded, touch an item first."""
-        kept, found = self._touches(events), np.zeros(len(rows), np.bool_)
-        found[kept] = self._seen.first(rows[kept], events.item[kept].astype(np.int64))
-        return found
-
-    def _touches(self, events: FoldBatch) -> npt.NDArray[np.int64]:
-        passive = codes_of(events.kind, dict.fromkeys(self.passive_kinds, 1), 0) == 1
-        return np.flatnonzero((events.item != UNKNOWN_ITEM) & ~passive)
 
     def fold_evidence(
         self,
@@ -296,5 +288,8 @@ class ProfileTable:
 
 
 def _extended(array: npt.NDArray[Any], n_more: int, fill: float = 0.0) -> npt.NDArray[Any]:
-    more = np.full((n_more, *array.shape[1:]), fill, array.dtype)
-    return np.concatenate([array, more])
+    larger = np.zeros((len(array) + n_more, *array.shape[1:]), array.dtype)
+    larger[: len(array)] = array
+    if fill != 0.0:
+        larger[len(array) :] = fill
+    return larger

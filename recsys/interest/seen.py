@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int32]
-Bools = npt.NDArray[np.bool_]
 
 _NONE = -1
 _MIN_SLOTS = 64
@@ -56,14 +55,6 @@ class SeenItems:
         arena = (self._row, self._item, self._prev)
         self._n = _insert(self._head, arena, self._slots, self._n, rows, item)
 
-    def first(self, rows: npt.NDArray[np.int64], item: npt.NDArray[np.int64]) -> Bools:
-        """(T,) whether a pair of row and item is new: not marked yet, and not earlier in these."""
-        out = np.zeros(len(rows), np.bool_)
-        key = rows << 32 | item
-        place = np.unique(key, return_index=True)[1]
-        out[place] = ~_known(self._row, self._item, self._slots, rows[place], item[place])
-        return out
-
     def of(self, row: int) -> Ints:
         """(n,) distinct items of one user, the newest to come first."""
         return _enumerate(self._head[row], self._item, self._prev)  # type: ignore[no-any-return]
@@ -97,20 +88,6 @@ def _rehash(slots: Ints, row: Ints, item: Ints, n: int) -> None:
         while slots[slot] != _NONE:
             slot = (slot + 1) & (slots.shape[0] - 1)
         slots[slot] = entry
-
-
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _known(row: Ints, item: Ints, slots: Ints, rows: Any, items: Any) -> Any:
-    found = np.zeros(rows.shape[0], np.bool_)
-    if slots.shape[0] == 0:
-        return found
-    for t in range(rows.shape[0]):
-        slot = _slot(rows[t], items[t], slots.shape[0])
-        while slots[slot] != _NONE and not found[t]:
-            entry = slots[slot]
-            found[t] = row[entry] == rows[t] and item[entry] == items[t]
-            slot = (slot + 1) & (slots.shape[0] - 1)
-    return found
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]

@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from recsys.discoveries import first_touches
 from recsys.events import NO_TEXT, UNKNOWN_ITEM, EventArrays
 from recsys.interest.zero_shot import codes_of, is_positive, weigh
 from recsys.settings import Settings
@@ -118,7 +117,8 @@ def user_rows(events: EventArrays, settings: Settings) -> pa.Table:
         settings: the kinds, what is evidence, what is positive, and ``train.max_events``.
     """
     weight, negative = weigh(events.kind, events.value, settings.interest)
-    fresh = first_touches(events, settings.data.passive_kinds)
+    passive = codes_of(events.kind, dict.fromkeys(settings.data.passive_kinds, 1), 0) == 1
+    fresh = first_touches(events, passive)
     positive = is_positive(events.kind, events.value, settings.interest)
     known = events.item != UNKNOWN_ITEM
     text = np.full(len(known), NO_TEXT) if events.text is None else np.maximum(events.text, NO_TEXT)
@@ -147,6 +147,15 @@ def user_rows(events: EventArrays, settings: Settings) -> pa.Table:
     for name, kind in _LISTS.items():
         arrays.append(pa.ListArray.from_arrays(offsets, pa.array(columns[name][place], kind)))
     return pa.Table.from_arrays(arrays, schema=USER_ROWS)
+
+
+def first_touches(events: EventArrays, passive: Bools) -> Bools:
+    """(T,) whether an event is the user's first of that item that is not passive."""
+    known = np.flatnonzero((events.item != UNKNOWN_ITEM) & ~passive)
+    key = events.user[known].astype(np.int64) << 32 | events.item[known].astype(np.int64)
+    fresh = np.zeros(len(events), bool)
+    fresh[known[np.unique(key, return_index=True)[1]]] = True
+    return fresh
 
 
 def pack(rows: pa.Table) -> Pack:

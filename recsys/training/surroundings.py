@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.catalog import Catalog
-from recsys.discoveries import counts_for_trend
 from recsys.errors import DataError
 from recsys.events import UNKNOWN_ITEM, EventArrays
 from recsys.interest.zero_shot import is_positive
@@ -117,9 +116,8 @@ class Gathering:
         self._touched[item] = True
         positive = is_positive(events.kind[known], events.value[known], self._settings.interest)
         np.add.at(self._counts, item[positive], 1.0)
-        counted = counts_for_trend(events, self._settings)[known]
-        ones = np.ones(int(counted.sum()), np.float32)
-        self._add_cells([count_cells(item[counted], ts[counted], ones, self._width_s)])
+        ones = np.ones(int(positive.sum()), np.float32)
+        self._add_cells([count_cells(item[positive], ts[positive], ones, self._width_s)])
         value = events.value[np.isfinite(events.value)]
         self._values += [len(value), value.sum(), np.square(value).sum()]
         self._span = (min(self._span[0], events.ts.min()), max(self._span[1], events.ts.max()))

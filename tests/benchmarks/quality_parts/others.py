@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
-from recsys.discoveries import counts_for_trend
 from recsys.encoder.projection import fit_projection
 from recsys.errors import DataError
 from recsys.evaluation.baselines import DECAYED_MEAN, LAST_ITEM, POPULAR_WINDOWS_S
@@ -166,7 +165,6 @@ def zero_shot_system(log: Log, queries: Queries, fitted: Fitted) -> Ours:
     items, model = fitted.zero_shot
     lives = log.settings.trend.half_lives_s
     scene = scene_of(log.events, log.positive, log.catalog, items, model, lives)
-    scene = scene.counting(counts_for_trend(log.events, log.settings))
     return Ours(log, scene, queries, log.settings.interest)
 
 

@@ -78,8 +78,9 @@ class Ours:
         self._scene, self._mute = scene, mute
         empty = nobody(scene.model, interest, scene.items.n_dims)
         self._uses_trend = bool(self._query.uses_trend.any() or empty.uses_trend.any())
+        n = int(np.searchsorted(scene.ts, until, side="left"))
         lives = scene.trend_half_lives_s
-        self._trend = TrendReplay(*scene.counted(until), scene.n_items, lives)
+        self._trend = TrendReplay(scene.item[:n], scene.ts[:n], np.ones(n), scene.n_items, lives)
         self._none = np.zeros((scene.n_items, len(lives)), np.float32)
         self._recent = None
         if scene.neighbours is not None:

@@ -31,10 +31,6 @@ from tests.benchmarks.quality_parts.others import (
 from tests.benchmarks.quality_parts.systems import Ours, Ranked, System, by_time, rank
 from tests.benchmarks.quality_parts.trained import Served, seeded, train
 
-SETTINGS = {
-    "completejourney": ("trend.counts=new", "train.n_epochs=6"),  # as its validation tail has it
-}
-"""What a log is trained under."""
 METRICS = (("ndcg", 10), ("hit_rate", 10), ("recall", 10), ("mrr", 10))
 
 
@@ -89,7 +85,7 @@ def measured(bench: Bench, name: str) -> Measured:
 
 
 def _measured(bench: Bench, name: str) -> Measured:
-    log = bench.log(name, *SETTINGS.get(name, ()))
+    log = bench.log(name)
     known = narrowed(log, log.split_time)
     bench.say(f"{name}: fitting the baselines")
     fitted = fit_others(known)

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from recsys.discoveries import counts_for_trend
 from recsys.evaluation.scene import Scene, scene_of
 from recsys.interest.model import ItemTable
 from recsys.settings import InterestSettings, Settings
@@ -56,7 +55,6 @@ class Served:
         lives = self.settings.trend.half_lives_s
         model = self.exported.model
         found = scene_of(log.events, log.positive, log.catalog, items, model, lives)
-        found = found.counting(counts_for_trend(log.events, self.settings))
         return replace(found, neighbours=self.exported.transitions)
 
     def notes(self) -> dict[str, Any]:
