@@ -223,7 +223,7 @@ class Training:
         save = mine and now - self._saved_at >= train.checkpoint_every_s
         report = mine and now - self._reported_at >= REPORT_S
         spent = replace(progress, spent_s=self._spent_s())
-        stop = mine and train_phases.out_of_time(spent, train)
+        stop = mine and progress.total_steps > 0 and train_phases.out_of_time(spent, train)
         n_ready, *word = self.workers.sums(ready, save, report, stop)
         return Flags(int(n_ready), *(value > 0 for value in word))
 
