@@ -224,28 +224,6 @@ def test_nothing_from_until_on_is_known(job: Job, in_process: None) -> None:
     assert n_snapshots(job.store, "default", bundle.bundle_id) == 0
 
 
-def test_the_figures_of_a_run_go_to_mlflow_too(
-    job: Job, tmp_path: Path, in_process: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mlflow = pytest.importorskip("mlflow", reason="pip install 'halflife[mlflow]'")
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    uri = (tmp_path / "mlruns").as_uri()
-    watched = with_settings(job, f"train.mlflow_uri={uri}", "train.n_epochs=2")
-    report = train.run(watched, Options(name="watched", publish=False))
-    client = mlflow.MlflowClient(uri)
-    experiment = client.get_experiment_by_name("halflife-default")
-    (kept,) = client.search_runs([experiment.experiment_id])
-    assert (kept.info.run_name, kept.data.params["n_epochs"]) == ("watched", "2")
-    said = [
-        (point.step, point.value)
-        for point in client.get_metric_history(kept.info.run_id, "pilot-0/validation_ndcg10")
-    ]
-    pilot = [figures for figures in report["history"] if figures["phase"] == "pilot"]
-    assert said == [(figures["epoch"], figures["ndcg"]) for figures in pilot]
-    steps = client.get_metric_history(kept.info.run_id, "pilot-0/loss")
-    assert len({point.step for point in steps}) == len(steps) > 3
-
-
 def test_a_run_that_may_lose_no_worker_says_how_to_go_on(job: Job) -> None:
     strict = with_settings(job, "train.max_failures=0")
     with (
