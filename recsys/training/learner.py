@@ -106,9 +106,9 @@ class Learner:
         out["torch.rng"] = torch.get_rng_state()
         if self.placement.device.type == "cuda":  # its draws are its own
             out["cuda.rng"] = torch.cuda.get_rng_state(self.placement.device)
-        state: Any = self.maker.rng.bit_generator.state["state"]
-        words = [state["state"] >> 64 & _WORD, state["state"] & _WORD]
-        words += [state["inc"] >> 64 & _WORD, state["inc"] & _WORD]
+        drawn: Any = self.maker.rng.bit_generator.state
+        words = [drawn["state"][part] >> shift & _WORD for part in _PARTS for shift in (64, 0)]
+        words += [drawn[part] for part in _HALF]
         out["numpy.rng"] = torch.from_numpy(np.array(words, np.uint64).view(np.int64))
         return out
 
@@ -141,10 +141,13 @@ class Learner:
         words = state["numpy.rng"].numpy().view(np.uint64).tolist()
         generator: Any = self.maker.rng.bit_generator
         inner = {"state": words[0] << 64 | words[1], "inc": words[2] << 64 | words[3]}
-        generator.state = {**generator.state, "state": inner}
+        half = dict(zip(_HALF, words[4:], strict=True))
+        generator.state = {**generator.state, "state": inner, **half}
 
 
 _WORD = (1 << 64) - 1
+_PARTS = ("state", "inc")
+_HALF = ("has_uint32", "uinteger")  # the half of a word that a draw of 32 bits has left
 
 
 def _groups(network: InterestNetwork, settings: Settings) -> list[dict[str, Any]]:

@@ -42,6 +42,18 @@ def test_a_restored_learner_goes_on_as_the_first_one(rng: np.random.Generator) -
     assert [other.step(runs)["loss"] for _ in range(3)] == pytest.approx(expected, rel=1e-6)
 
 
+def test_a_restored_learner_draws_on_where_half_a_word_was_left(rng: np.random.Generator) -> None:
+    some = settings()
+    made = Material.of(events(rng), catalog(), text_vectors(rng), some)
+    first, second = (Learner(made.log, some, 20, seed=seed) for seed in (1, 2))
+    first.step(pack(made.rows))  # a checkpoint of Adam's moments needs a step
+    if first.maker.rng.bit_generator.state["has_uint32"] == 0:
+        first.maker.rng.integers(0, 1 << 32, 1, dtype=np.uint32)  # leaves half a word for the next
+    assert first.maker.rng.bit_generator.state["has_uint32"] == 1
+    second.restore({name: value.clone() for name, value in first.state().items()})
+    assert second.maker.rng.bit_generator.state == first.maker.rng.bit_generator.state
+
+
 def test_a_loss_that_is_not_finite_is_named(rng: np.random.Generator) -> None:
     mine, made = learner(rng)
     with torch.no_grad():
