@@ -11,6 +11,7 @@
     |-- LedgerError           the ledger database refused or failed
     |-- LeakageError          an artifact knows data from after the moment it is asked about
     `-- UnavailableError      try again after ``retry_after_s`` (HTTP 503)
+        `-- WrongOwnerError   a partition is served elsewhere; ask for the map again
 
 Callers catch ``RecsysError`` or a leaf, nothing wider. Every error pickles: it crosses processes.
 """
@@ -84,3 +85,17 @@ class UnavailableError(RecsysError):
         super().__init__(thing, problem, remedy)
         self.args = (thing, problem, remedy, retry_after_s)
         self.retry_after_s = retry_after_s
+
+
+class WrongOwnerError(UnavailableError):
+    """A partition is not, or no longer, served by the shard that was asked.
+
+    Args:
+        partition: that was asked for.
+        owner: who was asked.
+    """
+
+    def __init__(self, partition: int, owner: str) -> None:
+        super().__init__(f"partition {partition}", f"is not served by {owner}", "Retry", 0.1)
+        self.args = (partition, owner)
+        self.partition = partition

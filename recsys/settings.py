@@ -178,6 +178,25 @@ class ServingSettings(Section):
     """Actors that share the partitions."""
     shard_cpus: NonNegativeFloat = 0.1
     """Logical CPUs that a shard asks of Ray."""
+    lease_s: PositiveFloat = 3.0
+    """Seconds that a shard may answer after it last saw in the ledger that a partition is its own;
+    whoever takes over a partition from a shard that may still live waits as long."""
+    failover_s: PositiveFloat = 15.0
+    """Seconds that a shard may be away before its partitions are given to others."""
+    autoscale: bool = False
+    """Whether the directory changes the number of shards by their load."""
+    min_shards: PositiveInt = 1
+    """Fewest shards of an autoscaled pool."""
+    max_shards: PositiveInt = 8
+    """Most shards of an autoscaled pool."""
+    shard_events_per_s: PositiveFloat = 5_000.0
+    """Events a second of a shard that autoscaling aims at."""
+    shard_queue_s: PositiveFloat = 0.1
+    """Mean seconds to an acknowledgement above which a shard is added."""
+    shard_memory_mb: PositiveFloat = 4_096.0
+    """Resident megabytes of a shard above which one is added."""
+    scale_cooldown_s: PositiveFloat = 60.0
+    """Seconds between two changes of the number of shards by autoscaling."""
     clock_offset_s: float = 0.0
     """Seconds added to the wall clock: replays an old log as if it were now."""
     trend_push_s: PositiveFloat = 0.25

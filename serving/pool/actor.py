@@ -6,9 +6,11 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import psutil
 import ray
 from ray.exceptions import RayError
 
@@ -19,8 +21,12 @@ from recsys.ledger import open_ledger
 from recsys.schema import Event
 from recsys.snapshot import Position
 from recsys.store import Store
-from serving.pool.messages import ShardStatus, TrendPush
+from serving.pool.assignment import MapRegistry
+from serving.pool.leases import Leases
+from serving.pool.messages import AckBatch, ShardStatus, TrendPush
+from serving.pool.meters import RayMeters
 from serving.pool.partition import Ground, Partition
+from serving.pool.processes import this_process
 from serving.pool.shard import Shard
 from serving.pool.spec import TREND_BOARD, PoolSpec
 from serving.pool.view import hold, profile_views
@@ -31,6 +37,8 @@ PUSH_TIMEOUT_S = 5.0
 HEAL_EVERY_S = 60.0
 """Seconds between full sums of the trend: whatever was lost on the way is whole again."""
 RETRY_PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0)
+N_TIMES = 1_000
+"""Batches whose times are averaged."""
 
 T = TypeVar("T")
 
@@ -38,31 +46,81 @@ T = TypeVar("T")
 class ShardActor(Shard):
     """A shard that runs by itself; whatever Ray restarts begins here again.
 
+    It opens what the map gives it without waiting for the directory, so that a crash of both is
+    no more than a crash of one.
+
     Args:
         spec: the pool.
-        name: of this actor.
-        partitions: which it owns.
+        role: of this shard.
     """
 
-    def __init__(self, spec: PoolSpec, name: str, partitions: tuple[int, ...]) -> None:
-        started = time.perf_counter()
+    def __init__(self, spec: PoolSpec, role: str) -> None:
         ground = _retried(lambda: _open(spec))
-        super().__init__(ground, spec.n_partitions)
+        owner = this_process(role, spec.settings.serving.lease_s)
+        leases = Leases(ground.ledger, spec.tenant, owner)
+        super().__init__(ground, spec.n_partitions, leases, RayMeters(role))
         self._spec = spec
-        self._name = name
+        self._role = role
         self._board: Any = None
         self._sequence = 0
+        self._recovery_s = 0.0
+        self._n_appended = 0
+        self._times: deque[float] = deque(maxlen=N_TIMES)
+        self._process = psutil.Process()
+        self._pushed = time.monotonic()
         _compile(ground)
-        _retried(lambda: self.load(partitions))
-        self._recovery_s = time.perf_counter() - started
-        self._last_snapshot = time.monotonic()
-        for work in (self._feed_board, self._feed_store):
+        for work in (self._recover, self._keep, self._feed_board, self._feed_store):
             threading.Thread(target=work, daemon=True, name=work.__name__).start()
+
+    def append(self, events: Sequence[Event]) -> AckBatch:
+        """See ``Shard.append``."""
+        started = time.perf_counter()
+        ack = super().append(events)
+        self._times.append(time.perf_counter() - started)
+        self._n_appended += len(events)
+        return ack
 
     def status(self) -> ShardStatus:
         """What this shard holds."""
         partitions, n_users, n_events = self.counts()
-        return ShardStatus(self._name, os.getpid(), partitions, n_users, n_events, self._recovery_s)
+        times = list(self._times)
+        return ShardStatus(
+            name=self._role,
+            pid=os.getpid(),
+            partitions=partitions,
+            n_users=n_users,
+            n_events=n_events,
+            recovery_s=self._recovery_s,
+            node_id=ray.get_runtime_context().get_node_id(),
+            failed=self.failed(),
+            n_appended=self._n_appended,
+            queue_s=sum(times) / len(times) if times else 0.0,
+            rss_bytes=self._process.memory_info().rss,
+        )
+
+    def _recover(self) -> None:
+        """Open what the map of this generation gives to this shard; the directory does the rest."""
+        started = time.perf_counter()
+        try:
+            found = _retried(MapRegistry(self._ground.ledger, self._spec.tenant).read)
+            if found is not None and found.generation == self._spec.generation:
+                self.open(found.partitions_of(self._role))
+        except RecsysError:
+            log.exception("the directory opens the partitions")
+        self._recovery_s = time.perf_counter() - started
+
+    def _keep(self) -> None:
+        """Renew the leases before they lapse, and say how things are."""
+        while True:
+            time.sleep(self._leases.owner.lease_s / 4)
+            try:
+                self.renew()
+            except LedgerError:
+                log.exception("leases are not renewed; what lapses is refused")
+            partitions, n_users, _ = self.counts()
+            n_waiting, rss = self._commit.n_waiting, self._process.memory_info().rss
+            self._meters.state(len(partitions), n_users, rss, n_waiting)
+            self._meters.trend_age(time.monotonic() - self._pushed)
 
     def _feed_board(self) -> None:
         """Push for ever. A push that was not answered is repeated as it was."""
@@ -74,6 +132,7 @@ class ShardActor(Shard):
                 continue
             time.sleep(self._spec.settings.serving.trend_push_s)
             if taken:
+                self._pushed = time.monotonic()
                 is_due = time.monotonic() - healed > HEAL_EVERY_S
                 push = self._next_push(is_full=is_due)
                 healed = time.monotonic() if is_due else healed
@@ -94,7 +153,7 @@ class ShardActor(Shard):
         as_of = time.time() + self._spec.settings.serving.clock_offset_s
         is_full, trend = self.take_trend(is_full)
         self._sequence += 1
-        return TrendPush(self._name, self._sequence, is_full, as_of, trend.columns())
+        return TrendPush(self._role, self._sequence, is_full, as_of, trend.columns())
 
     def _feed_store(self) -> None:
         while True:

@@ -19,11 +19,13 @@ from ray.exceptions import RayError, RayTaskError
 
 from recsys.errors import RecsysError, UnavailableError
 from recsys.schema import Event, partition_of
-from serving.pool.directory import ShardMap
+from serving.pool.assignment import ShardMap
 from serving.pool.messages import AckBatch, ProfileView, ShardStatus, TrendUpdate
 from serving.pool.spec import DIRECTORY, TREND_BOARD, PoolSpec
 
-RETRY_EVERY_S = 0.1
+RETRY_EVERY_S = 0.05
+MAP_TIMEOUT_S = 1.0
+"""Seconds that a client waits for the directory while it has an older map to go by."""
 
 READ, WRITE, CONTROL = "read", "write", "control"
 """Concurrency groups of a shard."""
@@ -79,6 +81,7 @@ class PoolClient:
         self._timeout_s = serving.request_timeout_s if timeout_s is None else timeout_s
         self._handles: dict[str, Any] = {}
         self._map: ShardMap | None = None
+        self._last_map: ShardMap | None = None
 
     async def append(self, events: Sequence[Event]) -> AckBatch:
         """Commit and fold events.
@@ -96,6 +99,7 @@ class PoolClient:
             n_duplicates=sum(ack.n_duplicates for ack in acks),
             n_pending=sum(ack.n_pending for ack in acks),
             versions={p: version for ack in acks for p, version in ack.versions.items()},
+            refused=tuple(event_id for ack in acks for event_id in ack.refused),
         )
 
     async def read(
@@ -153,7 +157,7 @@ class PoolClient:
         """
         deadline = self._deadline()
         names = (await self._shard_map(deadline)).shards
-        calls = (self._call(name, "waiting_texts", CONTROL, deadline) for name in names)
+        calls = (self._ask(name, "waiting_texts", CONTROL, deadline) for name in names)
         found = await asyncio.gather(*calls)
         return {name: texts for name, texts in zip(names, found, strict=True) if texts}
 
@@ -166,7 +170,7 @@ class PoolClient:
             UnavailableError: if it does not answer in time; it asks again.
         """
         deadline = self._deadline()
-        n_folded: int = await self._call(shard, "take_texts", WRITE, deadline, texts, vectors)
+        n_folded: int = await self._ask(shard, "take_texts", WRITE, deadline, texts, vectors)
         return n_folded
 
     async def status(self) -> list[ShardStatus]:
@@ -177,7 +181,7 @@ class PoolClient:
         """
         deadline = self._deadline()
         names = (await self._shard_map(deadline)).shards
-        calls = (self._call(name, "status", CONTROL, deadline) for name in names)
+        calls = (self._ask(name, "status", CONTROL, deadline) for name in names)
         return list(await asyncio.gather(*calls))
 
     async def _scatter(
@@ -197,7 +201,7 @@ class PoolClient:
             for partition in pending:
                 groups[shard_map.owners[partition]].append(partition)
             calls = (
-                self._call(
+                self._ask(
                     shard, method, group, deadline, [i for p in mine for i in pending[p]], *args
                 )
                 for shard, mine in groups.items()
@@ -218,11 +222,16 @@ class PoolClient:
             await self._pause(deadline, failure)
 
     async def _shard_map(self, deadline: float) -> ShardMap:
+        """The map; while the directory is away, the last one that is known."""
         while self._map is None:
+            known = self._last_map
+            until = deadline if known is None else min(deadline, time.monotonic() + MAP_TIMEOUT_S)
             try:
                 name = self.spec.actor_name(DIRECTORY)
-                self._map = await self._call(name, "map", None, deadline)
+                self._map = self._last_map = await self._call(name, "map", None, until)
             except UnavailableError as error:
+                if known is not None:
+                    return known
                 await self._pause(deadline, error)
         return self._map
 
@@ -234,6 +243,11 @@ class PoolClient:
             self._map = None
             self._handles.clear()
         await asyncio.sleep(RETRY_EVERY_S)
+
+    async def _ask(
+        self, role: str, method: str, group: str, deadline: float, *args: Any
+    ) -> Any:
+        return await self._call(self.spec.actor_name(role), method, group, deadline, *args)
 
     async def _call(
         self, actor: str, method: str, group: str | None, deadline: float, *args: Any

@@ -37,6 +37,11 @@ class GroupCommit(Generic[Item, Result]):
         self.lock = threading.Lock()
         """Held while a batch is committed."""
 
+    @property
+    def n_waiting(self) -> int:
+        """Batches that wait for the next commit."""
+        return len(self._queue)
+
     def __call__(self, items: Sequence[Item]) -> list[Result]:
         """Commit items, alone or together with those of other threads.
 

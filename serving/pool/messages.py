@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ class AckBatch:
     a moment, and those whose item the bundle lacks, which count from the next bundle."""
     versions: Mapping[int, int]
     """Partition -> ledger sequence that a read must have reached to see these events."""
+    refused: tuple[str, ...] = ()
+    """Ids of events that are refused, for their user was erased after them."""
 
 
 @dataclass(frozen=True)
@@ -102,4 +104,14 @@ class ShardStatus:
     n_events: int
     """Events folded since the shard's start, the recovered tail included."""
     recovery_s: float
-    """Seconds that loading its partitions took."""
+    """Seconds from its start until all partitions that it found assigned were served."""
+    node_id: str = ""
+    """Of Ray; empty where there is none."""
+    failed: Mapping[int, str] = field(default_factory=dict)
+    """Partition -> why it cannot be opened."""
+    n_appended: int = 0
+    """Events that came since the shard's start."""
+    queue_s: float = 0.0
+    """Mean seconds from arrival to acknowledgement of the batches of the last minute."""
+    rss_bytes: int = 0
+    """Resident memory of its process."""

@@ -115,6 +115,24 @@ class Partition:
         self.n_folded += len(events)
         return fresh
 
+    def catch_up(self, ground: Ground) -> bool:
+        """Fold what the ledger holds and this lacks.
+
+        Returns:
+            False where rows in between left the ledger: then it must be loaded anew.
+        """
+        position = self.position
+        tail = ground.ledger.tail(self.number, position.ledger_seq, ground.tenant)
+        if ground.ledger.trimmed_seq(self.number) > position.ledger_seq:
+            return False
+        if len(tail) > 0:
+            fold_record(self.table, self.trend, tail, ground.basis)
+            last = int(tail["ledger_seq"][-1].as_py())
+            self.position = replace(position, ledger_seq=last)
+            self.is_dirty = True
+            self.n_folded += len(tail)
+        return True
+
     def read(self, ground: Ground, texts: Sequence[str], vectors: npt.NDArray[np.float32]) -> int:
         """Fold the events that waited for texts (n,) with vectors (n, E); return how many."""
         n_read = fold_words(self.table, texts, vectors, ground.basis)
@@ -137,22 +155,10 @@ def _from_snapshot(ground: Ground, number: int) -> Partition | None:
         return None
     if found is None:
         return None
-    position = found.position
-    tail = ground.ledger.tail(number, position.ledger_seq, ground.tenant)
-    if ground.ledger.trimmed_seq(number) > position.ledger_seq:
-        return None  # rows after the snapshot left the ledger; the archive has them
-    if len(tail) > 0:
-        fold_record(found.table, found.trend, tail, ground.basis)
-        position = replace(position, ledger_seq=int(tail["ledger_seq"][-1].as_py()))
-    return Partition(
-        number,
-        found.table,
-        found.trend,
-        position,
-        is_rebuilt=False,
-        is_dirty=len(tail) > 0,
-        n_folded=len(tail),
+    partition = Partition(
+        number, found.table, found.trend, found.position, is_rebuilt=False, is_dirty=False
     )
+    return partition if partition.catch_up(ground) else None  # else the archive has what it lacks
 
 
 def _from_record(ground: Ground, number: int) -> Partition:

@@ -44,14 +44,18 @@ class PoolSpec:
         )
 
     @property
-    def shard_names(self) -> tuple[str, ...]:
-        """Actor names of the shards."""
-        count = self.settings.serving.n_shards
-        return tuple(self.actor_name(f"shard-{number}") for number in range(count))
+    def shard_roles(self) -> tuple[str, ...]:
+        """Roles of the shards that the settings ask for."""
+        return shard_roles(self.settings.serving.n_shards)
 
     def actor_name(self, role: str) -> str:
         """Name of an actor of this generation."""
         return f"{role}.{self.generation}"
+
+
+def shard_roles(n_shards: int) -> tuple[str, ...]:
+    """Roles of so many shards."""
+    return tuple(f"shard-{number}" for number in range(n_shards))
 
 
 def _short_hash(*parts: str) -> str:

@@ -34,6 +34,16 @@ class TrendBoard:
         self._whole_since = self._version  # holders of an older version must replace, not add
         self._deltas: deque[tuple[int, Columns]] = deque(maxlen=N_DELTAS)
 
+    def expect(self, shards: Sequence[str]) -> None:
+        """From now on these are the shards: what others pushed is taken out."""
+        self._as_of = {shard: self._as_of.get(shard, float("-inf")) for shard in shards}
+        gone = [shard for shard in self._totals if shard not in self._as_of]
+        for shard in gone:
+            del self._totals[shard]
+            self._sequences.pop(shard, None)
+        if gone:
+            self._replaced()
+
     def push(self, push: TrendPush) -> bool:
         """Take a shard's news.
 
@@ -67,6 +77,9 @@ class TrendBoard:
 
     def _replace(self, shard: str, state: TrendState) -> None:
         self._totals[shard] = state
+        self._replaced()
+
+    def _replaced(self) -> None:
         self._version += 1
         self._whole_since = self._version
         self._deltas.clear()

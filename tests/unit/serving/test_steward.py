@@ -1,0 +1,267 @@
+"""The steward: whatever is cut short, the next steps finish it, and nothing is lost on the way."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection, Mapping
+
+import pytest
+
+from recsys.bundle import Bundle
+from recsys.errors import UnavailableError, WrongOwnerError
+from recsys.ledger import Owner
+from recsys.schema import Event, partition_of
+from recsys.settings import Settings
+from serving.pool import steward as steward_module
+from serving.pool.assignment import MapRegistry, rendezvous, want
+from serving.pool.leases import Leases
+from serving.pool.messages import ShardStatus
+from serving.pool.partition import Ground
+from serving.pool.shard import Shard
+from serving.pool.spec import PoolSpec, shard_roles
+from serving.pool.steward import Steward
+
+N_PARTITIONS = 4
+MakeEvent = Callable[..., Event]
+
+
+class Crash(Exception):
+    """The process that worked is no more."""
+
+
+class HereShards:
+    """Shards in this process that start, die and drain as a test wants."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self.shards: dict[str, Shard] = {}
+        self.away: set[str] = set()
+        self.drained: set[str] = set()
+        self.dead: set[str] = set()
+        self.n_started = 0
+        self.ended: list[str] = []
+
+    def start(self, role: str) -> None:
+        if role in self.shards or role in self.away:
+            return
+        self.n_started += 1
+        owner = Owner(role, "here", f"process-{self.n_started}", 0.05)
+        leases = Leases(
+            self._ground.ledger, self._ground.tenant, owner, gone=lambda o: o.process in self.dead
+        )
+        self.shards[role] = Shard(self._ground, N_PARTITIONS, leases)
+
+    def kill(self, role: str) -> None:
+        shard = self.shards.pop(role)
+        self.dead.add(shard._leases.owner.process)
+
+    def end(self, role: str) -> None:
+        self.ended.append(role)
+        self.kill(role)
+
+    def statuses(self, roles: Collection[str]) -> dict[str, ShardStatus]:
+        found = {}
+        for role in roles:
+            if role in self.shards and role not in self.away:
+                partitions, n_users, n_events = self.shards[role].counts()
+                found[role] = ShardStatus(role, 1, partitions, n_users, n_events, 0.0)
+        return found
+
+    def draining(self, statuses: Mapping[str, ShardStatus]) -> set[str]:
+        return self.drained & set(statuses)
+
+    def prepare(self, role: str, partition: int) -> None:
+        self._of(role).prepare(partition)
+
+    def hand_over(self, role: str, partition: int) -> None:
+        self._of(role).hand_over(partition)
+
+    def open(self, role: str, partitions: Collection[int]) -> None:
+        self._of(role).open(partitions)
+
+    def _of(self, role: str) -> Shard:
+        if role not in self.shards or role in self.away:
+            raise UnavailableError(role, "is away")
+        return self.shards[role]
+
+
+@pytest.fixture
+def spec(bundle: Bundle, settings: Settings) -> PoolSpec:
+    return PoolSpec(
+        bundle.store.uri, "", bundle.tenant, bundle.bundle_id, N_PARTITIONS, settings
+    )
+
+
+@pytest.fixture
+def shards(ground: Ground) -> HereShards:
+    return HereShards(ground)
+
+
+@pytest.fixture
+def registry(ground: Ground) -> MapRegistry:
+    return MapRegistry(ground.ledger, ground.tenant)
+
+
+@pytest.fixture
+def steward(spec: PoolSpec, registry: MapRegistry, shards: HereShards) -> Steward:
+    return Steward(spec, registry, shards)
+
+
+def settled(steward: Steward, now: float = 0.0, n_steps: int = 12) -> None:
+    for _ in range(n_steps):
+        if steward.step(now):
+            return
+    raise AssertionError(f"not settled: {steward.map}")
+
+
+def served(shards: HereShards) -> dict[int, list[str]]:
+    """Partition -> who serves it."""
+    found: dict[int, list[str]] = {p: [] for p in range(N_PARTITIONS)}
+    for role, shard in shards.shards.items():
+        for partition in shard.owned():
+            found[partition].append(role)
+    return found
+
+
+def everybody_is_served_once(steward: Steward, shards: HereShards) -> None:
+    assert served(shards) == {p: [role] for p, role in enumerate(steward.map.owners)}
+
+
+def write(steward: Steward, shards: HereShards, events: list[Event], tenant: str) -> None:
+    for event in events:
+        role = steward.map.owners[partition_of(tenant, event.user_id, N_PARTITIONS)]
+        shards.shards[role].append([event])
+
+
+def test_a_new_pool_is_served_by_the_shards_of_its_settings(
+    steward: Steward, shards: HereShards
+) -> None:
+    settled(steward)
+    everybody_is_served_once(steward, shards)
+    assert set(steward.map.owners) == set(shard_roles(2))
+
+
+def test_more_shards_take_partitions_over_and_fewer_give_them_back(
+    steward: Steward, shards: HereShards, registry: MapRegistry, event: MakeEvent, spec: PoolSpec
+) -> None:
+    settled(steward)
+    users = [f"u{n}" for n in range(30)]
+    write(steward, shards, [event(user, "space-1") for user in users], spec.tenant)
+    for n_shards in (3, 1, 2):
+        want(registry, n_shards)
+        settled(steward)
+        everybody_is_served_once(steward, shards)
+        assert steward.map.owners == rendezvous(N_PARTITIONS, shard_roles(n_shards))
+        write(steward, shards, [event(user, "food-1") for user in users], spec.tenant)
+    assert set(shards.ended) == {"shard-1", "shard-2"}
+    for user in users:
+        role = steward.map.owners[partition_of(spec.tenant, user, N_PARTITIONS)]
+        (view,) = shards.shards[role].read([user], 2e9)
+        assert view.n_events == 4
+
+
+@pytest.mark.parametrize(
+    "point", ["move.prepared", "move.released", "move.switched", "move.opened"]
+)
+@pytest.mark.parametrize("dies", ["steward", "source", "target"])
+def test_a_move_that_is_cut_short_is_finished(  # noqa: PLR0913, PLR0917
+    steward: Steward,
+    shards: HereShards,
+    registry: MapRegistry,
+    event: MakeEvent,
+    spec: PoolSpec,
+    monkeypatch: pytest.MonkeyPatch,
+    point: str,
+    dies: str,
+) -> None:
+    settled(steward)
+    users = [f"u{n}" for n in range(30)]
+    write(steward, shards, [event(user, "space-1") for user in users], spec.tenant)
+    before = set(steward.map.owners)
+    crashed: list[str] = []
+
+    def crash(name: str) -> None:
+        if name != point or crashed:
+            return
+        crashed.append(name)
+        if dies == "steward":
+            raise Crash
+        shards.kill("shard-2" if dies == "target" else min(before))
+
+    monkeypatch.setattr(steward_module, "failpoint", crash)
+    want(registry, 3)
+    try:
+        settled(steward)
+    except Crash:
+        steward = Steward(spec, MapRegistry(shards._ground.ledger, spec.tenant), shards)
+    settled(steward)
+    assert crashed == [point]
+    everybody_is_served_once(steward, shards)
+    assert steward.map.owners == rendezvous(N_PARTITIONS, shard_roles(3))
+    write(steward, shards, [event(user, "food-1") for user in users], spec.tenant)
+    for user in users:
+        role = steward.map.owners[partition_of(spec.tenant, user, N_PARTITIONS)]
+        (view,) = shards.shards[role].read([user], 2e9)
+        assert view.n_events == 2
+
+
+def test_a_shard_that_was_restarted_opens_its_partitions_again(
+    steward: Steward, shards: HereShards
+) -> None:
+    settled(steward)
+    shards.kill("shard-0")
+    settled(steward)
+    everybody_is_served_once(steward, shards)
+
+
+def test_a_shard_that_stays_away_loses_its_partitions_and_gets_them_back(
+    steward: Steward, shards: HereShards, spec: PoolSpec
+) -> None:
+    settled(steward)
+    kept = steward.map.owners
+    zombie = shards.shards["shard-0"]
+    shards.away.add("shard-0")
+    assert not steward.step(1.0)
+    assert steward.map.owners == kept, "a moment is nothing"
+    late = 2.0 + spec.settings.serving.failover_s
+    settled(steward, late)
+    assert set(steward.map.owners) == {"shard-1"}
+    with pytest.raises(WrongOwnerError):
+        zombie.append([_of_partition(zombie, kept.index("shard-0"))])
+    shards.away.clear()
+    settled(steward, late + 1.0)
+    assert steward.map.owners == kept
+    zombie.renew()
+    everybody_is_served_once(steward, shards)
+
+
+def test_a_draining_node_gives_all_its_partitions_away(
+    steward: Steward, shards: HereShards
+) -> None:
+    settled(steward)
+    shards.drained.add("shard-0")
+    steward.step(0.0)
+    steward.step(0.0)
+    assert set(steward.map.owners) == {"shard-1"}
+    assert shards.shards["shard-0"].owned() == ()
+
+
+def test_a_pool_of_another_bundle_starts_from_the_number_of_shards_that_was_asked_for(
+    steward: Steward, shards: HereShards, registry: MapRegistry, spec: PoolSpec
+) -> None:
+    settled(steward)
+    want(registry, 3)
+    settled(steward)
+    successor = dataclasses.replace(spec, bundle_id="another")
+    heir = Steward(successor, MapRegistry(shards._ground.ledger, spec.tenant), shards)
+    assert heir.map.n_wanted == 3 and len(set(heir.map.owners)) == 3
+    with pytest.raises(UnavailableError, match="replaced"):
+        steward.step(0.0)
+
+
+def _of_partition(shard: Shard, partition: int) -> Event:
+    tenant = shard._ground.tenant
+    user = next(
+        f"x{n}" for n in range(1_000) if partition_of(tenant, f"x{n}", N_PARTITIONS) == partition
+    )
+    return Event(tenant, "late", user, "space-1", "click", 1.0, 0, 1.0)
