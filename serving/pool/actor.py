@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 import ray
 from ray.exceptions import RayError
 
 from recsys.bundle import load_bundle
 from recsys.errors import LedgerError, RecsysError, StoreError
 from recsys.folding import empty_state
-from recsys.ledger import open_ledger
+from recsys.ledger import Owner, open_ledger
 from recsys.schema import Event
 from recsys.snapshot import Position
 from recsys.store import Store
@@ -47,7 +50,7 @@ class ShardActor(Shard):
     def __init__(self, spec: PoolSpec, name: str, partitions: tuple[int, ...]) -> None:
         started = time.perf_counter()
         ground = _retried(lambda: _open(spec))
-        super().__init__(ground, spec.n_partitions)
+        super().__init__(ground, spec.n_partitions, _owner(name))
         self._spec = spec
         self._name = name
         self._board: Any = None
@@ -108,6 +111,15 @@ class ShardActor(Shard):
 def _open(spec: PoolSpec) -> Ground:
     bundle = load_bundle(Store(spec.store_uri), spec.tenant, spec.bundle_id)
     return Ground.of(bundle, open_ledger(spec.ledger_url), spec.settings)
+
+
+def _owner(name: str) -> Owner:
+    """This process; nobody renews a lease yet, so none is promised."""
+    boot_id = Path("/proc/sys/kernel/random/boot_id")
+    boot = boot_id.read_text().strip() if boot_id.exists() else str(psutil.boot_time())
+    process = psutil.Process()
+    host = f"{platform.node()}/{boot}"
+    return Owner(name, host, process.pid, process.create_time(), lease_s=0.0)
 
 
 def _retried(call: Callable[[], T]) -> T:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.errors import ConflictError, UnavailableError
+from recsys.ledger import Owner
 from recsys.schema import Event, partition_of
 from recsys.snapshot import TREND, read_meta, save_groups
 from recsys.trend import TrendState
@@ -43,10 +44,13 @@ class Shard:
     Args:
         ground: the record, and the bundle that events are folded against.
         n_partitions: of the store.
+        owner: as whom it claims them.
     """
 
-    def __init__(self, ground: Ground, n_partitions: int) -> None:
+    def __init__(self, ground: Ground, n_partitions: int, owner: Owner) -> None:
         self._ground = ground
+        self._owner = owner
+        self._epochs: dict[int, int] = {}
         self._n_partitions = n_partitions
         self._partitions: dict[int, Partition] = {}
         self._torn: set[int] = set()  # owned, but not whole: loaded again at the next touch
@@ -56,7 +60,15 @@ class Shard:
         self._is_reloaded = True
 
     def load(self, partitions: Iterable[int]) -> None:
-        """Take partitions over: newest snapshot + ledger tail, or the whole record."""
+        """Take partitions over: newest snapshot + ledger tail, or the whole record.
+
+        One that is loaded again stays in the epoch in which it was claimed.
+        """
+        partitions = list(partitions)
+        unclaimed = [number for number in partitions if number not in self._epochs]
+        if len(unclaimed) > 0:
+            claims = self._ground.ledger.claim(unclaimed, self._owner)
+            self._epochs.update((claim.partition, claim.epoch) for claim in claims)
         for number in partitions:
             loaded = load_partition(self._ground, number)
             with self._state:
@@ -69,7 +81,8 @@ class Shard:
 
         Raises:
             UnavailableError: if an event's user is not of this shard's partitions.
-            LedgerError: if the ledger refused; nothing was committed or folded.
+            StaleEpochError: if another shard took one of them over; nothing was committed.
+            LedgerError: if the ledger refused; nothing was folded.
         """
         owned = [(self._owned(event.user_id), event) for event in events]
         appended = self._commit(owned)
@@ -189,7 +202,8 @@ class Shard:
         return number
 
     def _commit_batch(self, owned: list[tuple[int, Event]]) -> list[_Appended]:
-        sequences = self._ground.ledger.append([p for p, _ in owned], [e for _, e in owned])
+        numbers, events_owned = [p for p, _ in owned], [e for _, e in owned]
+        sequences = self._ground.ledger.append(numbers, events_owned, self._epochs)
         fresh: dict[int, list[Event]] = defaultdict(list)
         last_seq: dict[int, int] = {}
         for (number, event), sequence in zip(owned, sequences, strict=True):
