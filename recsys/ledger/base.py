@@ -39,23 +39,16 @@ class Owner:
     name: str
     """Stable name of the shard."""
     host: str
-    """Where it runs: the boot id of the machine, or ``machine/boot id``. With the second form a
-    machine is known again after it was started anew; with the first it is another one."""
-    pid: int
-    started: float
-    """Process start time, so that a re-used ``pid`` is told apart."""
+    """Stable name of the machine, the same after it was started anew."""
+    process: str
+    """What tells the process from all others, for whoever can read it; empty = unknown."""
     lease_s: float
     """Seconds that it may answer after it last saw its epoch."""
 
-    @property
-    def machine(self) -> str:
-        """The part of ``host`` that outlives a restart of the machine."""
-        return self.host.partition("/")[0]
-
     def is_same_process(self, other: Owner) -> bool:
         """Whether both are one shard in one process, whatever their leases."""
-        ours = (self.name, self.host, self.pid, self.started)
-        return ours == (other.name, other.host, other.pid, other.started)
+        ours = (self.name, self.host, self.process)
+        return self.process != "" and ours == (other.name, other.host, other.process)
 
 
 @dataclass(frozen=True)
@@ -86,8 +79,8 @@ class Ledger(Protocol):
         Args:
             partitions: (T,) the partition of each event.
             events: (T,) events; their ``seq`` is not read.
-            epochs: the epoch in which each partition is owned; one that is left out counts as 0,
-                never owned by anybody.
+            epochs: the epoch in which each partition is owned, as far as it is their tenant's; one
+                that is left out counts as 0, never owned by anybody.
 
         Returns:
             (T,) the ledger sequence that each event got, ``DUPLICATE`` or ``ERASED``.
@@ -138,22 +131,34 @@ class Ledger(Protocol):
         Returns: number of rows removed.
         """
 
-    def claim(self, partitions: Sequence[int], owner: Owner) -> list[Claim]:
-        """Take partitions over; a commit that is under way in them is waited for.
+    def claim(
+        self,
+        tenant: str,
+        partitions: Sequence[int],
+        owner: Owner,
+        expected: Mapping[int, int] | None = None,
+    ) -> list[Claim]:
+        """Take a tenant's partitions over; a commit that is under way in them is waited for.
 
-        Returns: one claim per partition, in the order given.
+        Args:
+            tenant: whose; several pools may share a ledger.
+            partitions: which.
+            owner: who takes them.
+            expected: epochs that they must have; where one has another it is left alone.
+
+        Returns: one claim per partition that was taken, in the order given.
 
         Raises:
             ConfigError: if this kind of ledger serves one machine and another one owns a partition.
         """
 
-    def epochs(self, partitions: Sequence[int]) -> dict[int, int]:
+    def epochs(self, tenant: str, partitions: Sequence[int]) -> dict[int, int]:
         """The epochs that are committed now; what nobody owns is left out."""
 
-    def owners(self) -> dict[int, tuple[Owner, int]]:
+    def owners(self, tenant: str) -> dict[int, tuple[Owner, int]]:
         """Who owns each owned partition, and in which epoch."""
 
-    def release(self, partitions: Mapping[int, int]) -> None:
+    def release(self, tenant: str, partitions: Mapping[int, int]) -> None:
         """Let partitions go, given with the epochs held; those of other epochs are left alone."""
 
     def get_value(self, key: str) -> tuple[str, int] | None:

@@ -32,8 +32,12 @@ class Database(ABC):
     """Ends a SELECT whose rows nobody else may lock until the transaction ends."""
 
     @abstractmethod
-    def writing(self) -> AbstractContextManager[Session]:
-        """A transaction that commits at the end, or rolls back where an error passes."""
+    def writing(self, is_long: bool = False) -> AbstractContextManager[Session]:
+        """A transaction that commits at the end, or rolls back where an error passes.
+
+        Args:
+            is_long: what it does may take longer than an append ever does.
+        """
 
     @abstractmethod
     def reading(self) -> AbstractContextManager[Session]:

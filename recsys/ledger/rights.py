@@ -59,7 +59,7 @@ class Rights(Database):
                 (tenant, pseudonym, microseconds(at)),
             )
         n_removed = 0
-        with self.writing() as db:
+        with self.writing(is_long=True) as db:
             self.begin_erase(db)
             for table in ("events", "archived_ids"):
                 rows = db.execute(

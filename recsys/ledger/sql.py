@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -66,7 +67,8 @@ class SqlLedger(Owning, Rights):
     ) -> list[int]:
         """``append`` in a transaction that somebody else commits."""
         self.begin_append(db)
-        last = self._held(db, partitions, epochs)
+        self._check_epochs(db, partitions, events, epochs)
+        last = {p: row[0] for p, row in self.locked(db, partitions, "last_seq").items()}
         sequences = self._verdicts(db, events)
         rows = []
         for i in self._fresh(db, events, sequences):
@@ -77,25 +79,31 @@ class SqlLedger(Owning, Rights):
         if len(rows) > 0:
             self.insert(db, rows)
             advance = "UPDATE partitions SET last_seq = ? WHERE partition = ?"
-            db.executemany(advance, [(last[p], p) for p in sorted({row[0] for row in rows})])
+            db.executemany(advance, [(last[p], p) for p in {row[0] for row in rows}])
         return sequences
 
-    def _held(
-        self, db: Session, partitions: Sequence[int], epochs: Mapping[int, int]
-    ) -> dict[int, int]:
-        """Lock partitions, which must be the caller's; return the last sequence of each."""
-        rows = self.locked(db, partitions, "last_seq, epoch, is_released")
-        stale = tuple(
-            p for p, (_, epoch, gone) in rows.items() if gone or epoch != epochs.get(p, 0)
-        )
+    def _check_epochs(
+        self,
+        db: Session,
+        partitions: Sequence[int],
+        events: Sequence[Event],
+        epochs: Mapping[int, int],
+    ) -> None:
+        """Lock the owners of partitions, of which each must be the caller."""
+        shares: dict[str, set[int]] = defaultdict(set)
+        for partition, event in zip(partitions, events, strict=True):
+            shares[event.tenant].add(partition)
+        stale: list[int] = []
+        for tenant, share in sorted(shares.items()):
+            rows = self.held(db, tenant, share, "epoch, is_released")
+            stale += [p for p, (epoch, gone) in rows.items() if gone or epoch != epochs.get(p, 0)]
         if len(stale) > 0:
             raise StaleEpochError(
                 f"partitions {', '.join(map(str, stale))}",
                 "are owned by somebody else by now, or were released; nothing was committed",
                 "Send the same events to the owner",
-                stale,
+                tuple(stale),
             )
-        return {p: last_seq for p, (last_seq, _, _) in rows.items()}
 
     def _verdicts(self, db: Session, events: Sequence[Event]) -> list[int]:
         """(T,) ``ERASED`` for events that an erasure refuses, else ``DUPLICATE`` for now."""
@@ -140,8 +148,9 @@ class SqlLedger(Owning, Rights):
         """See ``Ledger.register_archived``."""
         tenants, users, names = (ids[c].to_pylist() for c in ("tenant", "user_id", "event_id"))
         ts = ids["ts"].cast(EVENTS.field("ts").type).cast(pa.int64()).to_pylist()
-        with self.writing() as db:
+        with self.writing(is_long=True) as db:
             self.begin_append(db)
+            self.locked(db, partitions, "last_seq")  # whoever reads the tail next sees all commits
             until = self.erased_until(db, zip(tenants, users, strict=True))
             rows: Iterable[tuple[str, str, str, int, int]]
             rows = zip(tenants, users, names, partitions, ts, strict=True)
@@ -152,7 +161,7 @@ class SqlLedger(Owning, Rights):
     def trim(self, partition: int, upto_seq: int, keep_ids_after_ts: float) -> int:
         """See ``Ledger.trim``."""
         keep = microseconds(keep_ids_after_ts)
-        with self.writing() as db:
+        with self.writing(is_long=True) as db:
             self.locked(db, [partition], "last_seq")
             db.execute(
                 "INSERT INTO archived_ids (tenant, user_id, event_id, partition, ts)"
@@ -175,7 +184,7 @@ class SqlLedger(Owning, Rights):
     def trim_before(self, partition: int, ts: float) -> int:
         """See ``Ledger.trim_before``."""
         end = microseconds(ts)
-        with self.writing() as db:
+        with self.writing(is_long=True) as db:
             self.locked(db, [partition], "last_seq")
             removed = db.execute(
                 "DELETE FROM events WHERE partition = ? AND ts < ?", (partition, end)

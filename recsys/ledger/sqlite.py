@@ -95,9 +95,9 @@ class SqliteLedger(SqlLedger):
 
     def admit(self, db: Session, owner: Owner) -> None:
         """Refuse another machine: a database file is for one."""
-        query = "SELECT DISTINCT host FROM partitions WHERE epoch > 0 AND is_released = 0"
+        query = "SELECT DISTINCT host FROM owners WHERE epoch > 0 AND is_released = 0"
         for (host,) in db.execute(query).fetchall():
-            if host.partition("/")[0] != owner.machine:
+            if host != owner.host:
                 raise ConfigError(
                     f"ledger {self.path}",
                     f"serves one machine, {host}, and {owner.host} asks for partitions of it",
@@ -151,8 +151,8 @@ class SqliteLedger(SqlLedger):
             self._db.close()
 
     @contextmanager
-    def writing(self) -> Iterator[Session]:
-        """See ``Database.writing``."""
+    def writing(self, is_long: bool = False) -> Iterator[Session]:
+        """See ``Database.writing``; nothing is limited in time but the wait for the lock."""
         with self._lock, self._translated("refused the transaction; nothing was committed"):
             self._db.execute("BEGIN IMMEDIATE")
             try:

@@ -25,8 +25,9 @@ from recsys.ledger import (
 from recsys.schema import TIMESTAMP, Event
 
 E = TypeVar("E", bound=LedgerError)
-FIRST = Owner("shard-0", "machine/boot", 100, 1e9 + 0.5, lease_s=3.0)
-SECOND = Owner("shard-1", "machine/boot", 200, 1e9 + 1.5, lease_s=5.0)
+TENANT = "t"
+FIRST = Owner("shard-0", "machine", "process-0", lease_s=3.0)
+SECOND = Owner("shard-1", "machine", "process-1", lease_s=5.0)
 KEY = "5e" * 32
 
 
@@ -113,28 +114,28 @@ class LedgerContract:
     def test_nobody_owns_a_new_partition(self, ledger: Ledger) -> None:
         """And who owns nothing may write there."""
         ledger.append([0], [contract_event("a")])
-        assert (ledger.epochs([0, 1]), ledger.owners()) == ({}, {})
+        assert (ledger.epochs(TENANT, [0, 1]), ledger.owners(TENANT)) == ({}, {})
 
     def test_each_claim_raises_the_epoch_and_names_who_held_it(self, ledger: Ledger) -> None:
         """The sequence goes on."""
-        assert ledger.claim([1, 0], FIRST) == [Claim(1, 1, None), Claim(0, 1, None)]
+        assert ledger.claim(TENANT, [1, 0], FIRST) == [Claim(1, 1, None), Claim(0, 1, None)]
         assert ledger.append([0], [contract_event("a")], {0: 1, 1: 1}) == [1]
-        assert ledger.claim([0], SECOND) == [Claim(0, 2, FIRST)]
+        assert ledger.claim(TENANT, [0], SECOND) == [Claim(0, 2, FIRST)]
         assert ledger.append([0], [contract_event("b")], {0: 2}) == [2]
-        assert ledger.epochs([0, 1, 2]) == {0: 2, 1: 1}
-        assert ledger.owners() == {0: (SECOND, 2), 1: (FIRST, 1)}
+        assert ledger.epochs(TENANT, [0, 1, 2]) == {0: 2, 1: 1}
+        assert ledger.owners(TENANT) == {0: (SECOND, 2), 1: (FIRST, 1)}
 
     def test_an_owner_that_claims_again_waits_for_nobody(self, ledger: Ledger) -> None:
         """A process of the same name and another birth is somebody else."""
-        ledger.claim([0], FIRST)
-        assert ledger.claim([0], replace(FIRST, lease_s=9.0)) == [Claim(0, 2, None)]
-        reborn = replace(FIRST, started=FIRST.started + 60.0)
-        assert ledger.claim([0], reborn) == [Claim(0, 3, replace(FIRST, lease_s=9.0))]
+        ledger.claim(TENANT, [0], FIRST)
+        assert ledger.claim(TENANT, [0], replace(FIRST, lease_s=9.0)) == [Claim(0, 2, None)]
+        reborn = replace(FIRST, process="process-9")
+        assert ledger.claim(TENANT, [0], reborn) == [Claim(0, 3, replace(FIRST, lease_s=9.0))]
 
     def test_a_commit_of_a_stale_epoch_is_refused_as_a_whole(self, ledger: Ledger) -> None:
         """The events of partitions that are still owned too."""
-        ledger.claim([0, 1, 2], FIRST)
-        ledger.claim([1], SECOND)
+        ledger.claim(TENANT, [0, 1, 2], FIRST)
+        ledger.claim(TENANT, [1], SECOND)
         batch = [contract_event(x) for x in ("a", "b")]
         error = raised(StaleEpochError, lambda: ledger.append([0, 1], batch, {0: 1, 1: 1, 2: 1}))
         assert error.partitions == (1,)
@@ -144,20 +145,45 @@ class LedgerContract:
 
     def test_an_epoch_that_is_not_given_or_not_born_is_stale(self, ledger: Ledger) -> None:
         """Nobody passes a fence by saying nothing."""
-        ledger.claim([0], FIRST)
+        ledger.claim(TENANT, [0], FIRST)
         for epochs in ({}, {0: 0}, {0: 2}, {1: 1}):
             raised(StaleEpochError, lambda e=epochs: ledger.append([0], [contract_event("a")], e))  # type: ignore[misc]
 
     def test_what_was_released_is_nobodys(self, ledger: Ledger) -> None:
         """It takes no more commits, and its next owner waits for nobody."""
-        ledger.claim([0, 1], FIRST)
-        ledger.release({0: 1})
+        ledger.claim(TENANT, [0, 1], FIRST)
+        ledger.release(TENANT, {0: 1})
         raised(StaleEpochError, lambda: ledger.append([0], [contract_event("a")], {0: 1}))
-        assert ledger.epochs([0, 1]) == {1: 1}
-        assert ledger.owners() == {1: (FIRST, 1)}
-        assert ledger.claim([0], SECOND) == [Claim(0, 2, None)]
-        ledger.release({0: 1, 7: 1})  # too late: it is the other's by now
-        assert ledger.epochs([0]) == {0: 2}
+        assert ledger.epochs(TENANT, [0, 1]) == {1: 1}
+        assert ledger.owners(TENANT) == {1: (FIRST, 1)}
+        assert ledger.claim(TENANT, [0], SECOND) == [Claim(0, 2, None)]
+        ledger.release(TENANT, {0: 1, 7: 1})  # too late: it is the other's by now
+        assert ledger.epochs(TENANT, [0]) == {0: 2}
+
+    def test_a_claim_that_expects_an_epoch_leaves_others_alone(self, ledger: Ledger) -> None:
+        """So a claim is confirmed, unless somebody came in between."""
+        ledger.claim(TENANT, [0, 1], FIRST)
+        ledger.claim(TENANT, [1], SECOND)
+        taken = ledger.claim(TENANT, [0, 1], FIRST, {0: 1, 1: 1})
+        assert taken == [Claim(0, 2, None)]
+        assert ledger.owners(TENANT)[1] == (SECOND, 2)
+
+    def test_an_unknown_process_is_told_apart_from_itself(self, ledger: Ledger) -> None:
+        """Nobody can say that it is gone."""
+        unknown = replace(FIRST, process="")
+        ledger.claim(TENANT, [0], unknown)
+        assert ledger.claim(TENANT, [0], unknown) == [Claim(0, 2, unknown)]
+
+    def test_tenants_own_their_shares_of_a_partition_apart(self, ledger: Ledger) -> None:
+        """Their rows share the sequence."""
+        ledger.claim(TENANT, [0], FIRST)
+        assert ledger.claim("other", [0], SECOND) == [Claim(0, 1, None)]
+        theirs = contract_event("a")._replace(tenant="other")
+        assert ledger.append([0], [contract_event("a")], {0: 1}) == [1]
+        assert ledger.append([0], [theirs], {0: 1}) == [2]
+        assert ledger.owners("other") == {0: (SECOND, 1)}
+        ledger.release("other", {0: 1})
+        assert ledger.epochs(TENANT, [0]) == {0: 1}
 
     # registered values
 
@@ -199,7 +225,9 @@ class LedgerContract:
         assert ledger.register_archived([0, 0], ids) == 1
 
 
-def contract_event(event_id: str, user_id: str = "u", ts: float = 1e9, tenant: str = "t") -> Event:
+def contract_event(
+    event_id: str, user_id: str = "u", ts: float = 1e9, tenant: str = TENANT
+) -> Event:
     """An event as a client sends it."""
     return Event(tenant, event_id, user_id, "i", "click", ts, 0, ts + 1.5, value=2.5, text="ö")
 

@@ -25,6 +25,10 @@ from recsys.schema import Event, microseconds
 class _Partition:
     last_seq: int = 0
     trimmed_seq: int = 0
+
+
+@dataclass
+class _Held:
     epoch: int = 0
     owner: Owner | None = None
     """None: nobody, or released."""
@@ -37,6 +41,7 @@ class MemoryLedger:
         self._rows: list[tuple[int, int, Event]] = []
         self._ids: dict[tuple[str, str, str], tuple[int, float]] = {}
         self._partitions: dict[int, _Partition] = {}
+        self._owners: dict[tuple[str, int], _Held] = {}
         self._values: dict[str, tuple[str, int]] = {}
         self._tombstones: dict[tuple[str, str], float] = {}
 
@@ -47,10 +52,12 @@ class MemoryLedger:
         epochs: Mapping[int, int] = UNOWNED,
     ) -> list[int]:
         """See ``recsys.ledger.Ledger.append``."""
-        held = {p: self._partition(p) for p in partitions}
+        held = {
+            (e.tenant, p): self._held(e.tenant, p) for p, e in zip(partitions, events, strict=True)
+        }
         stale = tuple(
             p
-            for p, row in held.items()
+            for (_, p), row in held.items()
             if row.epoch != epochs.get(p, 0) or (row.epoch > 0 and row.owner is None)
         )
         if len(stale) > 0:
@@ -59,6 +66,9 @@ class MemoryLedger:
 
     def _partition(self, partition: int) -> _Partition:
         return self._partitions.setdefault(partition, _Partition())
+
+    def _held(self, tenant: str, partition: int) -> _Held:
+        return self._owners.setdefault((tenant, partition), _Held())
 
     def _add(self, partition: int, event: Event) -> int:
         key = (event.tenant, event.user_id, event.event_id)
@@ -133,11 +143,19 @@ class MemoryLedger:
         self._rows = rows
         return n_removed
 
-    def claim(self, partitions: Sequence[int], owner: Owner) -> list[Claim]:
+    def claim(
+        self,
+        tenant: str,
+        partitions: Sequence[int],
+        owner: Owner,
+        expected: Mapping[int, int] | None = None,
+    ) -> list[Claim]:
         """See ``recsys.ledger.Ledger.claim``."""
         claims = []
         for partition in partitions:
-            row = self._partition(partition)
+            row = self._held(tenant, partition)
+            if expected is not None and row.epoch != expected.get(partition):
+                continue
             previous = row.owner
             if previous is not None and previous.is_same_process(owner):
                 previous = None
@@ -145,20 +163,24 @@ class MemoryLedger:
             claims.append(Claim(partition, row.epoch, previous))
         return claims
 
-    def epochs(self, partitions: Sequence[int]) -> dict[int, int]:
+    def epochs(self, tenant: str, partitions: Sequence[int]) -> dict[int, int]:
         """See ``recsys.ledger.Ledger.epochs``."""
-        return {p: self.owners()[p][1] for p in partitions if p in self.owners()}
+        owners = self.owners(tenant)
+        return {p: owners[p][1] for p in partitions if p in owners}
 
-    def owners(self) -> dict[int, tuple[Owner, int]]:
+    def owners(self, tenant: str) -> dict[int, tuple[Owner, int]]:
         """See ``recsys.ledger.Ledger.owners``."""
-        rows = sorted(self._partitions.items())
+        rows = sorted(
+            ((p, row) for (t, p), row in self._owners.items() if t == tenant),
+            key=lambda pair: pair[0],
+        )
         return {p: (row.owner, row.epoch) for p, row in rows if row.owner is not None}
 
-    def release(self, partitions: Mapping[int, int]) -> None:
+    def release(self, tenant: str, partitions: Mapping[int, int]) -> None:
         """See ``recsys.ledger.Ledger.release``."""
         for partition, epoch in partitions.items():
-            if self._partition(partition).epoch == epoch:
-                self._partition(partition).owner = None
+            if self._held(tenant, partition).epoch == epoch:
+                self._held(tenant, partition).owner = None
 
     def get_value(self, key: str) -> tuple[str, int] | None:
         """See ``recsys.ledger.Ledger.get_value``."""

@@ -10,7 +10,7 @@ import pytest
 from recsys.errors import ConfigError, LedgerError
 from recsys.ledger import TAIL, Ledger, Owner, open_ledger
 from recsys.ledger.migrations import SQLITE, statements
-from recsys.schema import Event
+from recsys.schema import DEFAULT_TENANT, Event
 
 T0 = 1_700_000_000.0
 
@@ -140,30 +140,32 @@ def test_a_database_of_version_one_is_brought_up_with_all_it_holds(tmp_path: Pat
     ledger = open_ledger(f"sqlite:///{tmp_path}/l.db")
     (row,) = ledger.tail(4).to_pylist()
     assert (row["event_id"], row["ledger_seq"], row["ts"].timestamp()) == ("kept", 2, 1.5)
-    assert (ledger.last_seq(4), ledger.trimmed_seq(4), ledger.owners()) == (2, 1, {})
+    assert (ledger.last_seq(4), ledger.trimmed_seq(4), ledger.owners(DEFAULT_TENANT)) == (2, 1, {})
     batch = [event("kept"), event("past"), event("new")]
     assert ledger.append([4] * 3, batch) == [0, 0, 3]
-    owner = Owner("shard-0", "machine/boot", 1, 0.0, 3.0)
-    (claim,) = ledger.claim([4], owner)
+    owner = Owner("shard-0", "machine", "p1", 3.0)
+    (claim,) = ledger.claim(DEFAULT_TENANT, [4], owner)
     assert ledger.append([4], [event("newer")], {4: claim.epoch}) == [4]
 
 
-HERE = Owner("shard-0", "machine-a/boot-1", 1, 0.0, 3.0)
+HERE = Owner("shard-0", "machine-a", "boot-1", 3.0)
 
 
 def test_a_file_serves_one_machine(ledger: Ledger) -> None:
-    ledger.claim([0, 1], HERE)
-    there = Owner("shard-1", "machine-b/boot-1", 1, 0.0, 3.0)
+    ledger.claim(DEFAULT_TENANT, [0, 1], HERE)
+    there = Owner("shard-1", "machine-b", "boot-1", 3.0)
     with pytest.raises(ConfigError, match="PostgreSQL"):
-        ledger.claim([1, 2], there)
-    assert ledger.owners() == {0: (HERE, 1), 1: (HERE, 1)}, "the refused claim changed nothing"
-    ledger.release({0: 1, 1: 1})
-    assert [claim.epoch for claim in ledger.claim([1, 2], there)] == [2, 1]
+        ledger.claim(DEFAULT_TENANT, [1, 2], there)
+    assert ledger.owners(DEFAULT_TENANT) == {0: (HERE, 1), 1: (HERE, 1)}, (
+        "the refused claim changed nothing"
+    )
+    ledger.release(DEFAULT_TENANT, {0: 1, 1: 1})
+    assert [claim.epoch for claim in ledger.claim(DEFAULT_TENANT, [1, 2], there)] == [2, 1]
 
 
 def test_a_machine_that_was_started_anew_is_the_same_machine(ledger: Ledger) -> None:
-    ledger.claim([0], HERE)
-    (claim,) = ledger.claim([0], Owner("shard-0", "machine-a/boot-2", 1, 0.0, 3.0))
+    ledger.claim(DEFAULT_TENANT, [0], HERE)
+    (claim,) = ledger.claim(DEFAULT_TENANT, [0], Owner("shard-0", "machine-a", "boot-2", 3.0))
     assert claim.previous == HERE
 
 
