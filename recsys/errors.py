@@ -9,6 +9,9 @@
     |   |-- ConflictError     somebody else moved the pointer first; read it again and retry
     |   `-- ChecksumError     stored bytes are not the bytes that were published
     |-- LedgerError           the ledger database refused or failed
+    |   |-- StaleEpochError   a partition is owned by somebody else by now; nothing was committed
+    |   |-- LedgerFullError   its disk is full; nothing was committed
+    |   `-- LedgerCorruptError  a database file is not sound; its partitions stand still
     |-- LeakageError          an artifact knows data from after the moment it is asked about
     `-- UnavailableError      try again after ``retry_after_s`` (HTTP 503)
         `-- WrongOwnerError   a partition is served elsewhere; ask for the map again
@@ -62,7 +65,33 @@ class ChecksumError(StoreError):
 
 
 class LedgerError(RecsysError):
-    """The ledger database refused or failed."""
+    """The ledger database refused or failed.
+
+    Args:
+        thing: the database, or the partitions in words.
+        problem: what is wrong with it.
+        remedy: what the caller can do.
+        partitions: those of the call that it concerns; empty = all of them.
+    """
+
+    def __init__(
+        self, thing: str, problem: str, remedy: str = "", partitions: tuple[int, ...] = ()
+    ) -> None:
+        super().__init__(thing, problem, remedy)
+        self.args = (thing, problem, remedy, partitions)
+        self.partitions = partitions
+
+
+class StaleEpochError(LedgerError):
+    """Partitions that somebody else owns by now, or that were released; nothing was committed."""
+
+
+class LedgerFullError(LedgerError):
+    """The ledger's disk is full; nothing was committed."""
+
+
+class LedgerCorruptError(LedgerError):
+    """A database file is not sound; its partitions stand still until it is restored."""
 
 
 class LeakageError(RecsysError):

@@ -3,18 +3,18 @@
 from recsys.testing.contracts import (
     EncoderContract,
     InterestModelContract,
-    LedgerContract,
     RetrieverContract,
 )
 from recsys.testing.fakes import (
     BruteRetriever,
     DecayedPairs,
     HashEncoder,
-    MemoryLedger,
     tiny_bundle,
     tiny_items,
     tiny_log,
 )
+from recsys.testing.ledger_contract import LedgerContract
+from recsys.testing.memory_ledger import MemoryLedger
 from recsys.testing.models import random_bundle, random_interest
 from recsys.testing.plain import PlainLog, plain_log, plain_tables
 from recsys.testing.worlds import RecoveryLaw, World, WorldSize, drift, news, recovery, write

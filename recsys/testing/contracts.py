@@ -1,4 +1,4 @@
-"""Contract tests: what every encoder, retriever, ledger and interest model must do.
+"""Contract tests: what every encoder, retriever and interest model must do.
 
 Derive a test class, define the fixture of the same name, and run it with pytest::
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from recsys.events import NO_TEXT, UNKNOWN_TEXT
 from recsys.interest.model import (
@@ -25,9 +24,7 @@ from recsys.interest.model import (
     empty_banks,
     split_banks,
 )
-from recsys.ledger import TAIL, Ledger
 from recsys.retrieval import MISSING, Retriever
-from recsys.schema import TIMESTAMP, Event
 from recsys.settings import InterestSettings
 
 TEXTS = ["a knight and a castle", "garlic pasta", "", "rockets in space " * 40, "garlic pasta"]
@@ -94,77 +91,6 @@ class RetrieverContract:
             except ValueError:
                 continue
             raise AssertionError(f"a search of {queries.shape} for k={k} was not refused")
-
-
-def contract_event(event_id: str, user_id: str = "u", ts: float = 1e9, tenant: str = "t") -> Event:
-    """An event as a client sends it."""
-    return Event(tenant, event_id, user_id, "i", "click", ts, 0, ts + 1.5, value=2.5, text="ö")
-
-
-class LedgerContract:
-    """Fixture ``ledger``: any empty ``recsys.ledger.Ledger``."""
-
-    def test_sequences_count_from_one_in_each_partition(self, ledger: Ledger) -> None:
-        """And go on in the next batch."""
-        events = [contract_event(f"e{n}") for n in range(4)]
-        assert ledger.append([0, 1, 0, 0], events) == [1, 1, 2, 3]
-        assert ledger.append([1], [contract_event("e9")]) == [2]
-        assert [ledger.last_seq(p) for p in (0, 1, 2)] == [3, 2, 0]
-        assert ledger.append([], []) == []
-
-    def test_a_duplicate_gets_zero_and_is_not_stored(self, ledger: Ledger) -> None:
-        """In one batch or in two; another user or tenant may use the same id."""
-        same, other = contract_event("e"), contract_event("e", user_id="v")
-        assert ledger.append([0, 0, 0], [same, same, other]) == [1, 0, 2]
-        foreign = contract_event("e", tenant="other")
-        assert ledger.append([0, 0], [same, foreign]) == [0, 3]
-        assert ledger.tail(0).num_rows == 3
-
-    def test_a_tail_gives_back_what_was_appended(self, ledger: Ledger) -> None:
-        """In the order of the sequence, which is also the event's place in its source."""
-        ledger.append([5, 5, 6], [contract_event(x, ts=1e9 + 0.25) for x in ("a", "b", "c")])
-        ledger.append([5], [contract_event("d", tenant="other")])
-        tail = ledger.tail(5)
-        assert tail.schema.equals(TAIL)
-        assert tail["event_id"].to_pylist() == ["a", "b", "d"]
-        assert tail["ledger_seq"].to_pylist() == tail["seq"].to_pylist() == [1, 2, 3]
-        first = tail.slice(0, 1).to_pylist()[0]
-        assert first["ts"].timestamp() == 1e9 + 0.25
-        assert (first["value"], first["text"], first["rank"]) == (2.5, "ö", None)
-        assert ledger.tail(5, after_seq=2)["event_id"].to_pylist() == ["d"]
-        assert ledger.tail(5, tenant="t")["event_id"].to_pylist() == ["a", "b"]
-        assert ledger.tail(7).schema.equals(TAIL)
-
-    def test_a_live_copy_of_an_archived_event_is_a_duplicate(self, ledger: Ledger) -> None:
-        """Ids are registered once, whatever is registered again."""
-        ids = pa.table(
-            {
-                "tenant": ["t", "t"],
-                "user_id": ["u", "u"],
-                "event_id": ["old", "older"],
-                "ts": pa.array([10**15, 10**14]).cast(TIMESTAMP),
-            }
-        )
-        assert ledger.register_archived([0, 0], ids) == 2
-        assert ledger.register_archived([0, 0], ids) == 0
-        live = [contract_event("old"), contract_event("new")]
-        assert ledger.append([0, 0], live) == [0, 1]
-
-    def test_trimmed_rows_leave_but_their_young_ids_and_sequences_stay(
-        self, ledger: Ledger
-    ) -> None:
-        """A retry of an exported event stays a duplicate; a sequence is never given twice."""
-        ledger.append([0, 0, 1], [contract_event(x) for x in ("a", "b", "c")])
-        assert ledger.trim(0, 2, keep_ids_after_ts=0.0) == 2
-        assert (ledger.tail(0).num_rows, ledger.tail(1).num_rows) == (0, 1)
-        assert (ledger.trimmed_seq(0), ledger.trimmed_seq(1)) == (2, 0)
-        assert ledger.append([0, 0], [contract_event("a"), contract_event("d")]) == [0, 3]
-
-    def test_old_ids_are_forgotten_by_a_trim(self, ledger: Ledger) -> None:
-        """They are refused as too late before they come here."""
-        ledger.append([0], [contract_event("a", ts=1e9)])
-        ledger.trim(0, 1, keep_ids_after_ts=2e9)
-        assert ledger.append([0], [contract_event("a", ts=1e9)]) == [2]
 
 
 class InterestModelContract:

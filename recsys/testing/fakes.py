@@ -1,4 +1,4 @@
-"""Fakes of the ports, and tiny logs: small, exact, and without model, index or database."""
+"""Fakes of the ports, and tiny logs: small, exact, and without model or index."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from recsys.bundle import Bundle, BundleDraft, load_bundle, publish_bundle
 from recsys.catalog import catalog_from_items
 from recsys.datasets import canonical
 from recsys.encoder.projection import fit_projection
-from recsys.ledger import TAIL
 from recsys.ranking import default_weights
 from recsys.retrieval import MISSING, build_index
-from recsys.schema import DEFAULT_TENANT, EVENTS, ITEMS, Event, microseconds
+from recsys.schema import DEFAULT_TENANT, EVENTS, ITEMS
 from recsys.settings import Settings, load
 from recsys.store import Store
 from recsys.testing.plain import times
@@ -115,75 +114,6 @@ class DecayedPairs:
         return added
 
 
-class MemoryLedger:
-    """A ledger that forgets everything with the process."""
-
-    def __init__(self) -> None:
-        self._rows: list[tuple[int, int, Event]] = []
-        self._ids: dict[tuple[str, str, str], tuple[int, float]] = {}
-        self._last: dict[int, int] = {}
-        self._trimmed: dict[int, int] = {}
-
-    def append(self, partitions: Sequence[int], events: Sequence[Event]) -> list[int]:
-        """See ``recsys.ledger.Ledger.append``."""
-        return [self._add(p, e) for p, e in zip(partitions, events, strict=True)]
-
-    def _add(self, partition: int, event: Event) -> int:
-        key = (event.tenant, event.user_id, event.event_id)
-        if key in self._ids:
-            return 0
-        seq = self.last_seq(partition) + 1
-        self._ids[key] = (partition, event.ts)
-        self._last[partition] = seq
-        self._rows.append((partition, seq, event._replace(seq=seq)))
-        return seq
-
-    def tail(self, partition: int, after_seq: int = 0, tenant: str | None = None) -> pa.Table:
-        """See ``recsys.ledger.Ledger.tail``."""
-        found = [
-            (*_stored(event), seq)
-            for p, seq, event in self._rows
-            if p == partition and seq > after_seq and tenant in (None, event.tenant)
-        ]
-        columns = list(zip(*found, strict=True)) if found else [()] * len(TAIL)
-        arrays = [pa.array(c, type=f.type) for c, f in zip(columns, TAIL, strict=True)]
-        return pa.Table.from_arrays(arrays, schema=TAIL)
-
-    def last_seq(self, partition: int) -> int:
-        """See ``recsys.ledger.Ledger.last_seq``."""
-        return self._last.get(partition, 0)
-
-    def trimmed_seq(self, partition: int) -> int:
-        """See ``recsys.ledger.Ledger.trimmed_seq``."""
-        return self._trimmed.get(partition, 0)
-
-    def register_archived(self, partitions: Sequence[int], ids: pa.Table) -> int:
-        """See ``recsys.ledger.Ledger.register_archived``."""
-        before = len(self._ids)
-        for partition, row in zip(partitions, ids.to_pylist(), strict=True):
-            key = (row["tenant"], row["user_id"], row["event_id"])
-            self._ids.setdefault(key, (partition, row["ts"].timestamp()))
-        return len(self._ids) - before
-
-    def trim(self, partition: int, upto_seq: int, keep_ids_after_ts: float) -> int:
-        """See ``recsys.ledger.Ledger.trim``."""
-        kept = [row for row in self._rows if row[0] != partition or row[1] > upto_seq]
-        n_removed = len(self._rows) - len(kept)
-        self._rows = kept
-        held = {(e.tenant, e.user_id, e.event_id) for _, _, e in kept}
-        self._ids = {
-            key: (p, ts)
-            for key, (p, ts) in self._ids.items()
-            if p != partition or ts >= keep_ids_after_ts or key in held
-        }
-        reached = min(upto_seq, self.last_seq(partition))
-        self._trimmed[partition] = max(self.trimmed_seq(partition), reached)
-        return n_removed
-
-    def close(self) -> None:
-        """See ``recsys.ledger.Ledger.close``."""
-
-
 def tiny_log(
     rows: Sequence[tuple[str, str | None, str, float]],
     values: Mapping[int, float] | None = None,
@@ -253,8 +183,3 @@ def tiny_bundle(
     )
     publish_bundle(store, DEFAULT_TENANT, draft, created_at)
     return load_bundle(store, DEFAULT_TENANT)
-
-
-def _stored(event: Event) -> Event:
-    """An event with its times as the ledger keeps them: whole microseconds."""
-    return event._replace(ts=microseconds(event.ts), ingested_at=microseconds(event.ingested_at))

@@ -8,8 +8,9 @@ import pyarrow as pa
 import pytest
 
 from recsys.errors import ConfigError, LedgerError
-from recsys.ledger import TAIL, Ledger, open_ledger
-from recsys.schema import Event
+from recsys.ledger import TAIL, Ledger, Owner, open_ledger
+from recsys.ledger.migrations import SQLITE, statements
+from recsys.schema import DEFAULT_TENANT, Event
 
 T0 = 1_700_000_000.0
 
@@ -115,6 +116,57 @@ def test_processes_share_one_ledger_without_gaps_or_doubles(tmp_path: Path) -> N
     tail = open_ledger(url).tail(1)
     assert sorted(tail["event_id"].to_pylist()) == sorted(f"e{i}" for i in range(90))
     assert tail["ledger_seq"].to_pylist() == list(range(1, 91))
+
+
+def old_file(path: Path, version: int) -> None:
+    """A database as an older version of Halflife left it: two rows, one trimmed, an old id."""
+    with sqlite3.connect(path) as db:
+        for script in SQLITE[:version]:
+            for statement in statements(script):
+                db.execute(statement)
+        db.execute(f"PRAGMA user_version={version}")
+        row = "(4, 2, 'default', 'kept', 'u', 'i1', 'click', 1500000, 2500000)"
+        db.execute(
+            "INSERT INTO events (partition, seq, tenant, event_id, user_id, item_id, kind, ts,"
+            f" ingested_at) VALUES {row}"
+        )
+        db.execute("INSERT INTO archived_ids VALUES ('default', 'u', 'past', 4, 500000)")
+        db.execute("INSERT INTO partitions (partition, last_seq, trimmed_seq) VALUES (4, 2, 1)")
+    db.close()
+
+
+def test_a_database_of_version_one_is_brought_up_with_all_it_holds(tmp_path: Path) -> None:
+    old_file(tmp_path / "l.db", version=1)
+    ledger = open_ledger(f"sqlite:///{tmp_path}/l.db")
+    (row,) = ledger.tail(4).to_pylist()
+    assert (row["event_id"], row["ledger_seq"], row["ts"].timestamp()) == ("kept", 2, 1.5)
+    assert (ledger.last_seq(4), ledger.trimmed_seq(4), ledger.owners(DEFAULT_TENANT)) == (2, 1, {})
+    batch = [event("kept"), event("past"), event("new")]
+    assert ledger.append([4] * 3, batch) == [0, 0, 3]
+    owner = Owner("shard-0", "machine", "p1", 3.0)
+    (claim,) = ledger.claim(DEFAULT_TENANT, [4], owner)
+    assert ledger.append([4], [event("newer")], {4: claim.epoch}) == [4]
+
+
+HERE = Owner("shard-0", "machine-a", "boot-1", 3.0)
+
+
+def test_a_file_serves_one_machine(ledger: Ledger) -> None:
+    ledger.claim(DEFAULT_TENANT, [0, 1], HERE)
+    there = Owner("shard-1", "machine-b", "boot-1", 3.0)
+    with pytest.raises(ConfigError, match="PostgreSQL"):
+        ledger.claim(DEFAULT_TENANT, [1, 2], there)
+    assert ledger.owners(DEFAULT_TENANT) == {0: (HERE, 1), 1: (HERE, 1)}, (
+        "the refused claim changed nothing"
+    )
+    ledger.release(DEFAULT_TENANT, {0: 1, 1: 1})
+    assert [claim.epoch for claim in ledger.claim(DEFAULT_TENANT, [1, 2], there)] == [2, 1]
+
+
+def test_a_machine_that_was_started_anew_is_the_same_machine(ledger: Ledger) -> None:
+    ledger.claim(DEFAULT_TENANT, [0], HERE)
+    (claim,) = ledger.claim(DEFAULT_TENANT, [0], Owner("shard-0", "machine-a", "boot-2", 3.0))
+    assert claim.previous == HERE
 
 
 @pytest.mark.parametrize("url", ["postgresql://x/y", "/plain/path.db", "sqlite://", "sqlite:///"])

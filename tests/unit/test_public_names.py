@@ -11,6 +11,10 @@ import recsys
 import serving
 
 PUBLIC = {
+    "recsys.ledger": """
+        Claim DUPLICATE ERASED ERASURE_KEY Ledger Owner SqliteLedger TAIL UNOWNED erasure_pseudonym
+        open_ledger
+    """,
     "recsys.testing": """
         BruteRetriever DecayedPairs EncoderContract HashEncoder InterestModelContract LedgerContract
         MemoryLedger PlainLog RecoveryLaw RetrieverContract World WorldSize drift news plain_log

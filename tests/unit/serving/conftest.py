@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from recsys.archive import create_store
 from recsys.bundle import Bundle
-from recsys.ledger import open_ledger
+from recsys.ledger import Owner, open_ledger
 from recsys.schema import DEFAULT_TENANT, Event
 from recsys.settings import Settings, load
 from recsys.store import Store
@@ -56,11 +56,16 @@ def ground(bundle: Bundle, settings: Settings, tmp_path: Path) -> Ground:
 
 
 @pytest.fixture
-def new_shard(ground: Ground) -> Callable[[], Shard]:
+def owner() -> Owner:
+    return Owner("only", "machine/boot", 1, NOW, lease_s=3.0)
+
+
+@pytest.fixture
+def new_shard(ground: Ground, owner: Owner) -> Callable[[], Shard]:
     """Makes shards of all partitions, as a restart does."""
 
     def make() -> Shard:
-        shard = Shard(ground, N_PARTITIONS)
+        shard = Shard(ground, N_PARTITIONS, owner)
         shard.load(range(N_PARTITIONS))
         return shard
 

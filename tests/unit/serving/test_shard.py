@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from recsys.archive import Archive
-from recsys.errors import LedgerError, StoreError, UnavailableError
+from recsys.errors import LedgerError, StaleEpochError, StoreError, UnavailableError
 from recsys.folding import fold_partition, read_to_position
+from recsys.ledger import Owner
 from recsys.schema import Event, partition_of
 from recsys.snapshot import Position, load, save
 from serving.pool import shard as shard_module
@@ -187,12 +188,21 @@ def test_a_partition_bootstrapped_by_others_is_loaded_again(
     assert shard.take_trend()[0], "the board must get the whole trend"
 
 
-def test_a_user_of_another_shard_is_refused(ground: Ground, event: MakeEvent) -> None:
-    shard = Shard(ground, 4)
+def test_a_user_of_another_shard_is_refused(ground: Ground, event: MakeEvent, owner: Owner) -> None:
+    shard = Shard(ground, 4, owner)
     with pytest.raises(UnavailableError, match="not served here"):
         shard.read(["u"], NOW)
     with pytest.raises(UnavailableError, match="not served here"):
         shard.append([event("u", "space-1")])
+
+
+def test_a_shard_whose_partitions_were_taken_over_commits_nothing(
+    new_shard: NewShard, event: MakeEvent
+) -> None:
+    first, second = new_shard(), new_shard()
+    with pytest.raises(StaleEpochError):
+        first.append([event("u", "space-1")])
+    assert second.append([event("u", "space-1")]).n_accepted == 1
 
 
 def test_nothing_is_folded_when_the_ledger_refuses(

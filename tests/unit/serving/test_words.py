@@ -14,7 +14,7 @@ from recsys.bundle import Bundle
 from recsys.encoder.cache import VectorCache, text_hash
 from recsys.errors import UnavailableError
 from recsys.interest.zero_shot import ZeroShot
-from recsys.ledger import open_ledger
+from recsys.ledger import Owner, open_ledger
 from recsys.schema import Event
 from recsys.settings import Settings
 from recsys.snapshot import load
@@ -159,12 +159,12 @@ def test_a_shard_asks_for_few_texts_at_once(new_shard: NewShard) -> None:
 
 
 def test_a_bundle_that_reads_no_words_lets_nothing_wait(
-    ground: Ground, bundle: Bundle, settings: Settings, tmp_path: object
+    ground: Ground, bundle: Bundle, settings: Settings, tmp_path: object, owner: Owner
 ) -> None:
     assert isinstance(bundle.model, ZeroShot)
     deaf = dataclasses.replace(bundle, model=dataclasses.replace(bundle.model, projection=None))
     ledger = open_ledger(f"sqlite:///{tmp_path}/other.db")
-    shard = Shard(Ground.of(deaf, ledger, settings), 4)
+    shard = Shard(Ground.of(deaf, ledger, settings), 4, owner)
     shard.load(range(4))
     ack = shard.append([said("u", "stars"), said("u", "garlic bread", 1, item="food-1")])
     assert ack.n_pending == 0 and shard.waiting_texts() == []

@@ -3,20 +3,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recsys.ledger import Ledger, open_ledger
 from recsys.retrieval import build_index
 from recsys.settings import RetrievalSettings
 from recsys.store import Store
 from recsys.testing.contracts import (
     RETRIEVER_VECTORS,
     EncoderContract,
-    LedgerContract,
     RetrieverContract,
 )
 from recsys.testing.fakes import (
     BruteRetriever,
     HashEncoder,
-    MemoryLedger,
     tiny_bundle,
     tiny_items,
 )
@@ -49,20 +46,6 @@ class TestFaissHnsw(RetrieverContract):
     @pytest.fixture
     def retriever(self):
         return build_index(RETRIEVER_VECTORS, RetrievalSettings(exact_below=1))
-
-
-class TestMemoryLedger(LedgerContract):
-    @pytest.fixture
-    def ledger(self) -> Ledger:
-        return MemoryLedger()
-
-
-class TestSqliteLedger(LedgerContract):
-    @pytest.fixture
-    def ledger(self, tmp_path: Path):
-        ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
-        yield ledger
-        ledger.close()
 
 
 def test_a_tiny_bundle_is_a_bundle(tmp_path: Path) -> None:
