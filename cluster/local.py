@@ -46,11 +46,14 @@ from recsys.errors import UnavailableError
 from recsys.ledger import open_ledger
 from recsys.settings import ENVIRONMENT_PREFIX, load
 from serving.app import pool_spec
+from serving.pool.assignment import MapRegistry, want
+from serving.pool.spec import shard_roles
 
 START_TIMEOUT_S = 240.0
 STOP_GRACE_S = 30.0
 OBJECT_STORE_BYTES = 200 << 20
 MIN_LOGICAL_CPUS = 8
+POLL_S = 0.2
 
 RAY_ENVIRONMENT = {
     "RAY_AUTH_MODE": "token",
@@ -228,6 +231,62 @@ def status(
     running = find(open_job(store, ledger, tenant))
     finish({"state": "down"} if running is None else {"state": "up", **_describe(running)})
     raise typer.Exit(0 if running is not None and is_healthy(running.url) else 1)
+
+
+@app.command()
+def scale(
+    store: StoreOption,
+    shards: Annotated[
+        int, typer.Option("--shards", min=1, help="Shards that the pool shall have.")
+    ],
+    ledger: LedgerOption = None,
+    tenant: TenantOption = "default",
+    wait_s: Annotated[
+        float, typer.Option("--wait", min=0.0, help="Seconds to wait until it is done; 0 = do not.")
+    ] = 120.0,
+) -> None:
+    """Change the number of shards of a running pool: partitions move, nothing stops.
+
+    The wish is noted in the ledger, so any machine that reaches it may ask; the directory of the
+    pool does the work. Example: python -m cluster.local scale --store S --shards 3
+    """
+    finish(scaled(open_job(store, ledger, tenant), shards, wait_s))
+
+
+def scaled(job: Job, n_shards: int, wait_s: float) -> dict[str, Any]:
+    """Ask for a number of shards, and wait until they own everything.
+
+    Args:
+        job: store, ledger and tenant.
+        n_shards: wanted.
+        wait_s: most seconds to wait; 0 = not at all.
+
+    Returns:
+        ``n_shards``, ``n_moved`` partitions, ``is_done`` and ``seconds``.
+
+    Raises:
+        UnavailableError: if there is no pool, or it is not done in time: then it goes on.
+    """
+    ledger = open_ledger(job.ledger_url)
+    registry = MapRegistry(ledger, job.tenant)
+    started = time.monotonic()
+    before = want(registry, n_shards)
+    roles = set(shard_roles(n_shards))
+    after, is_done = before, False
+    while not is_done and time.monotonic() - started < wait_s:
+        time.sleep(POLL_S)
+        after = registry.read() or after
+        held = {owner.name for owner, _ in ledger.owners(job.tenant).values()}
+        is_done = set(after.shards) == roles == held == set(after.owners)
+    if wait_s > 0.0 and not is_done:
+        raise UnavailableError(
+            f"pool of {job.store.uri}",
+            f"has not come to {n_shards} shards after {wait_s:.0f} s; it goes on",
+            "Look at `python -m cluster.local status`; shards may wait for free CPUs or memory",
+        )
+    n_moved = sum(a != b for a, b in zip(before.owners, after.owners, strict=True))
+    seconds = round(time.monotonic() - started, 2)
+    return {"n_shards": n_shards, "n_moved": n_moved, "is_done": is_done, "seconds": seconds}
 
 
 @app.command()

@@ -36,9 +36,7 @@ def start_shard(spec: PoolSpec, role: str) -> Any:
     )
 
 
-def start_actor(
-    cls: type, role: str, spec: PoolSpec, args: tuple[Any, ...], **options: Any
-) -> Any:
+def start_actor(cls: type, role: str, spec: PoolSpec, args: tuple[Any, ...], **options: Any) -> Any:
     """Make a detached actor of a pool, or find it."""
     # as a class option and not by .options(): Ray takes concurrency_groups only here
     return (

@@ -244,9 +244,7 @@ class PoolClient:
             self._handles.clear()
         await asyncio.sleep(RETRY_EVERY_S)
 
-    async def _ask(
-        self, role: str, method: str, group: str, deadline: float, *args: Any
-    ) -> Any:
+    async def _ask(self, role: str, method: str, group: str, deadline: float, *args: Any) -> Any:
         return await self._call(self.spec.actor_name(role), method, group, deadline, *args)
 
     async def _call(

@@ -17,7 +17,7 @@ class Meters:
     def appended(self, n_new: int, n_duplicates: int, seconds: float) -> None:
         """A batch was acknowledged, ``seconds`` after it came."""
 
-    def committed(self, n_events: int, seconds: float) -> None:
+    def committed(self, seconds: float) -> None:
         """The ledger committed a group of batches."""
 
     def opened(self, seconds: float, n_replayed: int) -> None:
@@ -63,7 +63,7 @@ class RayMeters(Meters):
         self._append = histogram("append_seconds", "From a batch's arrival to its acknowledgement")
         self._commit = histogram("commit_seconds", "A commit of the ledger")
         self._recovery = histogram("open_seconds", "From a partition's claim to its first read")
-        self._replayed = counter("replayed_events_total", "Events folded from the record at opening")
+        self._replayed = counter("replayed_events_total", "Events folded from the record to open")
         self._opened = counter("opened_total", "Partitions taken over: epochs begun")
         self._moved = counter("handed_over_total", "Partitions given up to another shard")
         self._partitions = gauge("partitions", "Partitions served")
@@ -80,7 +80,7 @@ class RayMeters(Meters):
             self._duplicates.inc(n_duplicates)
         self._append.observe(seconds)
 
-    def committed(self, n_events: int, seconds: float) -> None:
+    def committed(self, seconds: float) -> None:
         """See ``Meters``."""
         self._commit.observe(seconds)
 

@@ -78,6 +78,7 @@ class Shard:
         self._prepared: dict[int, Partition] = {}
         self._failed: dict[int, str] = {}
         self._behind: set[int] = set()  # the ledger may hold more than is folded
+        self._torn: set[int] = set()  # a fold broke off: only loading it anew makes it whole
         self._state = threading.RLock()
         self._opening = threading.Lock()
         self._commit: GroupCommit[tuple[int, Event], _Appended] = GroupCommit(self._commit_batch)
@@ -96,7 +97,9 @@ class Shard:
         if not self._opening.acquire(timeout=OPENING_TIMEOUT_S):
             return self.owned()
         try:
-            wanted = [p for p in partitions if p not in self._partitions]
+            asked = list(partitions)
+            self._lose(self._leases.renew(asked))  # it may not know yet that it lost some
+            wanted = [p for p in asked if p not in self._partitions]
             failpoint("open.before_claim")
             may_open_at = self._claim(wanted)
             failpoint("open.after_claim")
@@ -134,8 +137,7 @@ class Shard:
         with self._state:
             self._partitions[number] = partition
             self._failed.pop(number, None)
-            self._behind.discard(number)
-            self._is_reloaded = True
+            self._whole(number)
         self._meters.opened(time.perf_counter() - started, partition.n_folded)
 
     def prepare(self, number: int) -> int:
@@ -332,9 +334,9 @@ class Shard:
         """Fold what the ledger holds and the partition lacks, before anything else is done."""
         with self._commit.lock, self._state:
             if number in self._behind and number in self._partitions:
-                self._partitions[number] = self._caught_up(self._partitions[number], number)
-                self._behind.discard(number)
-                self._is_reloaded = True
+                held = None if number in self._torn else self._partitions[number]
+                self._partitions[number] = self._caught_up(held, number)
+                self._whole(number)
 
     def _reload(self, number: int) -> None:
         """Load an owned partition anew."""
@@ -344,8 +346,13 @@ class Shard:
             loaded = load_partition(self._ground, number)
             with self._state:
                 self._partitions[number] = loaded
-                self._behind.discard(number)
-                self._is_reloaded = True
+                self._whole(number)
+
+    def _whole(self, number: int) -> None:
+        """A partition was loaded: it lacks nothing, and the board needs the whole trend."""
+        self._behind.discard(number)
+        self._torn.discard(number)
+        self._is_reloaded = True
 
     def _caught_up(self, partition: Partition | None, number: int) -> Partition:
         """A partition with all that the ledger holds; loaded anew where it cannot go on."""
@@ -376,7 +383,7 @@ class Shard:
             raise
         failpoint("append.after_commit")
         self._leases.saw(epochs, noted)
-        self._meters.committed(len(owned), time.perf_counter() - started)
+        self._meters.committed(time.perf_counter() - started)
         fresh: dict[int, list[Event]] = defaultdict(list)
         last_seq: dict[int, int] = {}
         for (number, event), sequence in zip(owned, sequences, strict=True):
@@ -400,9 +407,9 @@ class Shard:
                 # until that is done nothing may be read, or folded past them
                 log.exception("partition %d is loaded again", number)
                 self._behind.add(number)
+                self._torn.add(number)
                 self._partitions[number] = load_partition(self._ground, number)
-                self._behind.discard(number)
-                self._is_reloaded = True
+                self._whole(number)
 
     def _save(self, number: int) -> None:
         with self._state:

@@ -99,7 +99,7 @@ class Steward:
         self.statuses = self._shards.statuses(everyone)
         able = self._able(wanted, now)
         if able:
-            self._share_out(able, wanted)
+            self._share_out(able)
         is_settled = self._mend()
         self._end_idle(wanted)
         return is_settled and bool(able) and set(self.map.owners) <= set(able)
@@ -126,7 +126,7 @@ class Steward:
                 able.append(role)
         return able
 
-    def _share_out(self, able: Collection[str], wanted: Collection[str]) -> None:
+    def _share_out(self, able: Collection[str]) -> None:
         target = rendezvous(self._spec.n_partitions, able)
         shards = tuple(dict.fromkeys([*self.map.shards, *able]))
         if shards != self.map.shards:

@@ -23,7 +23,8 @@ from recsys.settings import load
 from recsys.store import Store
 from recsys.testing.fakes import tiny_bundle, tiny_items
 from serving.pool import PoolClient, PoolSpec, end_pool, ensure_pool
-from serving.pool.spec import TREND_BOARD
+from serving.pool.assignment import MapRegistry, want
+from serving.pool.spec import TREND_BOARD, shard_roles
 from serving.trend_mirror import TrendMirror
 
 pytestmark = pytest.mark.ray
@@ -34,7 +35,12 @@ USERS = [f"u{n}" for n in range(12)]
 
 
 def new_spec(folder: Path, n_shards: int) -> PoolSpec:
-    chosen = ("encoder.n_dims=8", f"serving.n_shards={n_shards}", "serving.snapshot_every_s=0.5")
+    chosen = (
+        "encoder.n_dims=8",
+        f"serving.n_shards={n_shards}",
+        "serving.snapshot_every_s=0.5",
+        "serving.failover_s=5",
+    )
     settings = load(assignments=chosen)
     store = Store(str(folder / "store"))
     create_store(store, N_PARTITIONS)
@@ -195,3 +201,78 @@ def test_a_pool_of_another_bundle_takes_the_place_of_the_old(
     assert all(name.endswith(successor.generation) for name in names) and len(names) == 4
     with pytest.raises(UnavailableError):
         asyncio.run(PoolClient(spec, timeout_s=0.5).read(["heir"], later(), {}))
+
+
+def test_shards_come_and_go_under_writes_and_reads_and_nothing_is_lost_or_counted_twice(
+    cluster: None, tmp_path: Path
+) -> None:
+    spec = new_spec(tmp_path, n_shards=2)
+    users = [f"moving-{n}" for n in range(40)]
+    counts = dict.fromkeys(users, 0)
+    try:
+        pool = ensure_pool(spec)
+        registry = MapRegistry(open_ledger(spec.ledger_url), spec.tenant)
+
+        async def write_on(n_rounds: int) -> None:
+            for _ in range(n_rounds):
+                batch = [event(user, "i1", f"{user}-{counts[user]}") for user in users]
+                ack = await pool.append(batch)
+                assert ack.n_accepted + ack.n_duplicates == len(users)
+                for user in users:
+                    counts[user] += 1
+                views = await pool.read(users, later(), ack.versions)
+                assert [view.n_events for view in views] == [counts[user] for user in users]
+
+        for n_shards in (3, 1):
+            want(registry, n_shards)
+            deadline = time.monotonic() + 120.0
+            while len(asyncio.run(pool.status())) != n_shards or is_moving(spec, n_shards):
+                asyncio.run(write_on(2))
+                assert time.monotonic() < deadline
+        asyncio.run(write_on(2))
+        names = {a["name"].partition(".")[0] for a in list_named_actors(True) if of(spec, a)}
+        assert names == {"directory", "trend-board", "shard-0"}
+        ledger = open_ledger(spec.ledger_url)
+        rows = [u for p in range(N_PARTITIONS) for u in ledger.tail(p)["user_id"].to_pylist()]
+        assert {user: rows.count(user) for user in users} == counts
+    finally:
+        end_pool(spec)
+
+
+def test_a_stopped_shard_that_wakes_up_again_neither_writes_nor_answers(
+    cluster: None, tmp_path: Path
+) -> None:
+    spec = new_spec(tmp_path, n_shards=2)
+    try:
+        pool = ensure_pool(spec)
+        user = "sleeper"
+        asyncio.run(pool.append([event(user, "i1", "first")]))
+        partition = partition_of(spec.tenant, user, N_PARTITIONS)
+        ledger = open_ledger(spec.ledger_url)
+        role = ledger.owners(spec.tenant)[partition][0].name
+        victim = pids(pool)[role]
+        os.kill(victim, signal.SIGSTOP)
+        try:
+            patient = PoolClient(spec, timeout_s=120.0)
+            ack = asyncio.run(patient.append([event(user, "i2", "second")]))
+            assert ack.n_accepted == 1, "another shard took over after the lease"
+            assert ledger.owners(spec.tenant)[partition][0].name != role
+        finally:
+            os.kill(victim, signal.SIGCONT)
+        for n in range(20):
+            batch = [event(user, "i3", f"after-{n}")]
+            ack = asyncio.run(patient.append(batch))
+            (view,) = asyncio.run(patient.read([user], later(), ack.versions))
+            assert view.n_events == 3 + n
+            time.sleep(0.2)
+    finally:
+        end_pool(spec)
+
+
+def of(spec: PoolSpec, actor: dict[str, str]) -> bool:
+    return actor["namespace"] == spec.namespace
+
+
+def is_moving(spec: PoolSpec, n_shards: int) -> bool:
+    owners = open_ledger(spec.ledger_url).owners(spec.tenant)
+    return {owner.name for owner, _ in owners.values()} != set(shard_roles(n_shards))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from recsys.store import Store
 from recsys.testing.fakes import HashEncoder, tiny_bundle, tiny_items
 from serving.api.routes import create_app
 from serving.gateway import Gateway
+from serving.pool.leases import Leases
 from serving.pool.messages import AckBatch, ProfileView, ShardStatus, TrendPush, TrendUpdate
 from serving.pool.partition import Ground
 from serving.pool.shard import Shard
@@ -56,17 +58,23 @@ def ground(bundle: Bundle, settings: Settings, tmp_path: Path) -> Ground:
 
 
 @pytest.fixture
-def owner() -> Owner:
-    return Owner("only", "machine/boot", 1, NOW, lease_s=3.0)
+def new_leases(ground: Ground) -> Callable[[], Leases]:
+    """Makes the leases of a process that outlives all before it."""
+
+    def make() -> Leases:
+        owner = Owner("only", "machine", f"process-{uuid.uuid4().hex}", lease_s=3.0)
+        return Leases(ground.ledger, ground.tenant, owner, gone=lambda _: True)
+
+    return make
 
 
 @pytest.fixture
-def new_shard(ground: Ground, owner: Owner) -> Callable[[], Shard]:
+def new_shard(ground: Ground, new_leases: Callable[[], Leases]) -> Callable[[], Shard]:
     """Makes shards of all partitions, as a restart does."""
 
     def make() -> Shard:
-        shard = Shard(ground, N_PARTITIONS, owner)
-        shard.load(range(N_PARTITIONS))
+        shard = Shard(ground, N_PARTITIONS, new_leases())
+        shard.open(range(N_PARTITIONS))
         return shard
 
     return make

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
-from serving.pool.failpoints import parsed
-
-CODE = "from serving.pool.failpoints import failpoint as f; f('a'); print('on'); f('b'); print('no')"
-
-
-def test_a_process_ends_itself_where_it_was_told_to() -> None:
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", CODE],
-        capture_output=True,
-        env={"HALFLIFE_FAILPOINTS": "b=kill:1.0,a=kill:0.0"},
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL
-    assert done.stdout in {b"", b"on\n"}, "it never comes past the point"
+from serving.pool import failpoints
+from serving.pool.failpoints import failpoint, parsed
 
 
-def test_without_the_variable_nothing_happens() -> None:
-    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, env={}, check=False)  # noqa: S603
-    assert (done.returncode, done.stdout) == (0, b"on\nno\n")
+def test_a_process_ends_itself_where_it_was_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda *call: sent.append(call))
+    failpoint("b")
+    assert sent == [], "nothing is armed by itself"
+    monkeypatch.setattr(failpoints, "_armed", parsed("b=kill:1.0,a=kill:0.0,c=stop:1"))
+    for name in "abc":
+        failpoint(name)
+    assert sent == [(os.getpid(), signal.SIGKILL), (os.getpid(), signal.SIGSTOP)]
 
 
 def test_an_unknown_action_is_refused() -> None:

@@ -16,7 +16,7 @@ def test_this_process_is_not_gone() -> None:
 
 
 def test_an_ended_process_is_gone_and_a_stopped_one_is_not() -> None:
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])  # noqa: S603
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     other = dataclasses.replace(ME, process=_token(child.pid))
     assert not is_gone(other)
     child.send_signal(19)  # SIGSTOP
@@ -27,7 +27,7 @@ def test_an_ended_process_is_gone_and_a_stopped_one_is_not() -> None:
 
 
 def test_a_dead_process_that_nobody_waited_for_is_gone() -> None:
-    child = subprocess.Popen([sys.executable, "-c", "pass"], stdout=subprocess.PIPE)  # noqa: S603
+    child = subprocess.Popen([sys.executable, "-c", "pass"], stdout=subprocess.PIPE)
     other = dataclasses.replace(ME, process=_token(child.pid))
     assert child.stdout is not None
     child.stdout.read()  # it ended, and stays a zombie until it is waited for

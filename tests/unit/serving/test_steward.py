@@ -25,7 +25,7 @@ N_PARTITIONS = 4
 MakeEvent = Callable[..., Event]
 
 
-class Crash(Exception):
+class CrashError(Exception):
     """The process that worked is no more."""
 
 
@@ -87,9 +87,7 @@ class HereShards:
 
 @pytest.fixture
 def spec(bundle: Bundle, settings: Settings) -> PoolSpec:
-    return PoolSpec(
-        bundle.store.uri, "", bundle.tenant, bundle.bundle_id, N_PARTITIONS, settings
-    )
+    return PoolSpec(bundle.store.uri, "", bundle.tenant, bundle.bundle_id, N_PARTITIONS, settings)
 
 
 @pytest.fixture
@@ -185,14 +183,14 @@ def test_a_move_that_is_cut_short_is_finished(  # noqa: PLR0913, PLR0917
             return
         crashed.append(name)
         if dies == "steward":
-            raise Crash
+            raise CrashError
         shards.kill("shard-2" if dies == "target" else min(before))
 
     monkeypatch.setattr(steward_module, "failpoint", crash)
     want(registry, 3)
     try:
         settled(steward)
-    except Crash:
+    except CrashError:
         steward = Steward(spec, MapRegistry(shards._ground.ledger, spec.tenant), shards)
     settled(steward)
     assert crashed == [point]

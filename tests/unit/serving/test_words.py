@@ -21,6 +21,7 @@ from recsys.snapshot import load
 from recsys.store import Store
 from recsys.testing.fakes import HashEncoder, tiny_bundle, tiny_items
 from serving.gateway import Gateway
+from serving.pool.leases import Leases
 from serving.pool.partition import Ground
 from serving.pool.shard import Shard
 from serving.word_reader import WordReader
@@ -159,13 +160,17 @@ def test_a_shard_asks_for_few_texts_at_once(new_shard: NewShard) -> None:
 
 
 def test_a_bundle_that_reads_no_words_lets_nothing_wait(
-    ground: Ground, bundle: Bundle, settings: Settings, tmp_path: object, owner: Owner
+    bundle: Bundle, settings: Settings, tmp_path: object
 ) -> None:
     assert isinstance(bundle.model, ZeroShot)
     deaf = dataclasses.replace(bundle, model=dataclasses.replace(bundle.model, projection=None))
     ledger = open_ledger(f"sqlite:///{tmp_path}/other.db")
-    shard = Shard(Ground.of(deaf, ledger, settings), 4, owner)
-    shard.load(range(4))
+    shard = Shard(
+        Ground.of(deaf, ledger, settings),
+        4,
+        Leases(ledger, "default", Owner("only", "here", "me", 3.0)),
+    )
+    shard.open(range(4))
     ack = shard.append([said("u", "stars"), said("u", "garlic bread", 1, item="food-1")])
     assert ack.n_pending == 0 and shard.waiting_texts() == []
     assert shard.read(["u"], NOW)[0].mass.any()  # by the comment's item
