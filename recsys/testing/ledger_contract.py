@@ -109,6 +109,17 @@ class LedgerContract:
         live = [contract_event("old", ts=10.0), contract_event("young", ts=60.0)]
         assert ledger.append([0, 0], live) == [1, DUPLICATE]
 
+    def test_sequences_go_on_after_those_of_a_lost_database(self, ledger: Ledger) -> None:
+        """They never go back."""
+        ledger.append([1], [contract_event("b")])
+        ledger.start_after(0, 7)
+        ledger.start_after(1, 1)
+        assert (ledger.last_seq(0), ledger.trimmed_seq(0)) == (7, 7)
+        assert (ledger.last_seq(1), ledger.trimmed_seq(1)) == (1, 0)
+        assert ledger.append([0], [contract_event("a")]) == [8]
+        ledger.start_after(0, 3)
+        assert (ledger.last_seq(0), len(ledger.tail(0))) == (8, 1)
+
     # ownership
 
     def test_nobody_owns_a_new_partition(self, ledger: Ledger) -> None:
