@@ -52,12 +52,14 @@ _TYPES = dict.fromkeys(COLUMNS, "text") | {
     "value": "double precision",
     "rank": "int",
 }
+_TEXT = 1 + COLUMNS.index("text")
 _INSERT = f"""INSERT INTO events (partition, {", ".join(COLUMNS)})
     SELECT * FROM unnest(?::int[], {", ".join(f"?::{_TYPES[c]}[]" for c in COLUMNS)})"""  # noqa: S608
-_BATCH = """unnest(?::int[], ?::text[], ?::text[], ?::text[])
-    AS batch (i, tenant, user_id, event_id)"""
-_KNOWN = f"""SELECT i FROM {_BATCH} JOIN events USING (tenant, user_id, event_id)
-    UNION ALL SELECT i FROM {_BATCH} JOIN archived_ids USING (tenant, user_id, event_id)"""  # noqa: S608
+_KNOWN = """WITH batch AS MATERIALIZED (
+    SELECT * FROM unnest(?::int[], ?::text[], ?::text[], ?::text[])
+        AS keys (i, tenant, user_id, event_id))
+    SELECT i FROM batch JOIN events USING (tenant, user_id, event_id)
+    UNION ALL SELECT i FROM batch JOIN archived_ids USING (tenant, user_id, event_id)"""
 _ADVANCE = """UPDATE partitions SET last_seq = new.last_seq
     FROM unnest(?::int[], ?::bigint[]) AS new (partition, last_seq)
     WHERE partitions.partition = new.partition"""
@@ -140,20 +142,22 @@ class PostgresLedger(SqlLedger):
         """See ``SqlLedger.known``."""
         if len(keys) == 0:
             return set()
-        columns = [list(range(len(keys))), *(list(column) for column in zip(*keys, strict=True))]
-        return {i for (i,) in db.execute(_KNOWN, [*columns, *columns]).fetchall()}
+        columns = [array_literal(c) for c in (range(len(keys)), *zip(*keys, strict=True))]
+        return {i for (i,) in db.execute(_KNOWN, columns).fetchall()}
 
     def insert(self, db: Session, rows: Sequence[Sequence[Any]]) -> None:
-        """See ``SqlLedger.insert``."""
-        db.execute(_INSERT, [list(column) for column in zip(*rows, strict=True)])
+        """See ``SqlLedger.insert``; a NUL in a text, which no row can hold, is stored as U+FFFD."""
+        columns = [array_literal(column) for column in zip(*rows, strict=True)]
+        columns[_TEXT] = columns[_TEXT].replace("\0", "\ufffd")
+        db.execute(_INSERT, columns)
 
     def advance(self, db: Session, last_seq: Mapping[int, int]) -> None:
         """See ``SqlLedger.advance``."""
-        db.execute(_ADVANCE, [list(last_seq), list(last_seq.values())])
+        db.execute(_ADVANCE, [array_literal(last_seq), array_literal(last_seq.values())])
 
     def insert_ids(self, db: Session, rows: Iterable[Sequence[Any]]) -> int:
         """See ``SqlLedger.insert_ids``."""
-        columns = [list(column) for column in zip(*rows, strict=True)]
+        columns = [array_literal(column) for column in zip(*rows, strict=True)]
         return db.execute(_INSERT_IDS, columns).rowcount if len(columns) > 0 else 0
 
     def stream(self, sql: str, params: Sequence[Any]) -> pa.Table:
@@ -235,6 +239,23 @@ class _Session:
         with self._connection.cursor() as cursor:
             cursor.executemany(_dialect(sql), rows)
             return cursor.rowcount
+
+
+def array_literal(values: Iterable[str | float | None]) -> str:
+    """An array as PostgreSQL writes it; the driver's own way takes three times as long.
+
+    >>> print(array_literal(["a", None, "b, c"]), array_literal([1, 2.5]))
+    {"a",NULL,"b, c"} {1,2.5}
+    """
+    return "{" + ",".join([_element(value) for value in values]) + "}"
+
+
+def _element(value: str | float | None) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return repr(value)
 
 
 def _dialect(sql: str) -> bytes:

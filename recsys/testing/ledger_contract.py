@@ -67,6 +67,30 @@ class LedgerContract:
         assert ledger.tail(5, tenant="t")["event_id"].to_pylist() == ["a", "b"]
         assert ledger.tail(7).schema.equals(TAIL)
 
+    def test_whatever_people_write_comes_back_as_it_was(self, ledger: Ledger) -> None:
+        """Quotes, escapes, the names of nothing, and what only looks like a list."""
+        texts = [
+            "",
+            "NULL",
+            "null",
+            'say "x"',
+            "back\\slash\\",
+            "{a,b}",
+            "a\nb\tc",
+            "'; --",
+            "?%s",
+            "𝔘 é",
+        ]
+        events = [contract_event(f"e{t}", user_id=f"u{t}")._replace(text=t) for t in texts]
+        odd = contract_event("odd")._replace(item_id=None, text=None, value=float("inf"), rank=-1)
+        assert ledger.append([0] * 11, [*events, odd]) == list(range(1, 12))
+        tail = ledger.tail(0)
+        assert tail["text"].to_pylist() == [*texts, None]
+        assert tail["event_id"].to_pylist()[:-1] == [f"e{t}" for t in texts]
+        last = tail.slice(10).to_pylist()[0]
+        assert (last["item_id"], last["value"], last["rank"]) == (None, float("inf"), -1)
+        assert ledger.append([0] * 10, events) == [DUPLICATE] * 10
+
     def test_a_live_copy_of_an_archived_event_is_a_duplicate(self, ledger: Ledger) -> None:
         """Ids are registered once, whatever is registered again."""
         ids = archived_ids("u", {"old": 1e9, "older": 1e8})

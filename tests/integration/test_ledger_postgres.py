@@ -23,6 +23,7 @@ from recsys.ledger.postgres import PostgresLedger
 from recsys.testing import LedgerContract
 from recsys.testing.ledger_contract import FIRST, KEY, SECOND, contract_event
 from tests.postgres import postgres_server
+from tests.unit.test_ledger_ownership import race_for_a_partition
 
 
 @pytest.fixture
@@ -248,9 +249,17 @@ def test_an_append_that_began_before_an_erasure_leaves_no_row_behind(
     assert ledger.tail(0).num_rows == 0
 
 
-def test_a_text_that_no_database_of_this_kind_can_hold_is_refused(ledger: PostgresLedger) -> None:
-    with pytest.raises(LedgerError, match="nothing was committed"):
-        ledger.append([0], [contract_event("a")._replace(text="\0")])
+def test_a_text_with_a_null_character_does_not_stop_the_events_beside_it(
+    ledger: PostgresLedger,
+) -> None:
+    batch = [contract_event("a")._replace(text="a\0b"), contract_event("b")]
+    assert ledger.append([0, 0], batch) == [1, 2]
+    assert ledger.tail(0)["text"].to_pylist() == ["a\ufffdb", "ö"]
+
+
+def test_processes_that_take_a_partition_from_each_other_lose_nothing(postgres_url: str) -> None:
+    PostgresLedger(postgres_url).close()
+    race_for_a_partition(postgres_url)
 
 
 def _append_many(url: str, offset: int) -> None:
