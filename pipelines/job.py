@@ -80,8 +80,8 @@ def ledger_url(store: Store, url: str | None) -> str:
         raise ConfigError(
             f"store {store.uri}",
             "is remote, and --ledger is not given",
-            "A ledger is a database: name one, such as postgresql://user@host/halflife (the password may stand in"
-            " ~/.pgpass), or sqlite:////var/lib/ledger.db for one machine",
+            "A ledger is a database: name one, such as postgresql://user@host/halflife (with the"
+            " password in ~/.pgpass), or sqlite:////var/lib/ledger.db for one machine",
         )
     return f"sqlite:///{store.root / 'ledger.db'}"
 
