@@ -8,6 +8,7 @@ whose users say something tells only what at first; it is folded when all words 
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -41,8 +42,11 @@ from recsys.bundle import Bundle, load_bundle
 from recsys.errors import ConflictError
 from recsys.folding import Basis, empty_state, fold_record, read_to_position
 from recsys.ledger import open_ledger
+from recsys.restoring import restore_partition
 from recsys.snapshot import SnapshotKey, save
 from recsys.words import texts_of
+
+log = logging.getLogger(__name__)
 
 TASKS_PER_CPU = 8
 _ATTEMPTS = 3
@@ -164,8 +168,11 @@ def bootstrap_partition(job: Job, basis: FoldBasis, partition: int) -> dict[str,
 
 
 def _fold_and_save(job: Job, basis: FoldBasis, partition: int) -> dict[str, Any]:
+    archive, key = Archive(job.store), SnapshotKey(job.tenant, basis.bundle_id, partition)
     with closing(open_ledger(job.ledger_url)) as ledger:
-        record, position = read_to_position(Archive(job.store), ledger, partition, job.tenant)
+        if restore_partition(archive, ledger, key, _late_from(job, archive)):
+            log.warning("partition %d: the ledger is another one than it was", partition)
+        record, position = read_to_position(archive, ledger, partition, job.tenant)
     unread = basis.unread(record)
     if unread:
         nothing = dict.fromkeys(("n_users", "n_events", "n_pending"), 0)
@@ -174,7 +181,6 @@ def _fold_and_save(job: Job, basis: FoldBasis, partition: int) -> dict[str, Any]
     table, trend = empty_state(basis.basis)
     n_pending = fold_record(table, trend, record, basis.basis)
     fold_s = time.perf_counter() - started
-    key = SnapshotKey(job.tenant, basis.bundle_id, partition)
     save(job.store, key, table, trend, position, rebase=True)
     return {
         "partition": partition,
@@ -184,6 +190,14 @@ def _fold_and_save(job: Job, basis: FoldBasis, partition: int) -> dict[str, Any]
         "fold_s": fold_s,
         "unread": "[]",
     }
+
+
+def _late_from(job: Job, archive: Archive) -> float:
+    """The time (Unix seconds) from which events may come again."""
+    data, manifest = job.settings.data, archive.manifest()
+    now = time.time() + job.settings.serving.clock_offset_s
+    until = None if manifest is None else manifest.data_until
+    return min(now, now if until is None else until) - data.max_late_s - data.max_future_s
 
 
 @app.command()

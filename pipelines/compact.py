@@ -6,6 +6,9 @@ Three steps, each safe to be the last one that happened:
     2. one publish names the files and moves the watermarks             readers switch at once
     3. the rows that stand in the archive and in the newest snapshots leave the ledger
 
+With ``data.retention_days`` step 1 also writes anew, without them, the files that hold older
+events, step 2 names those instead, and step 3 deletes the old files, and older rows of the ledger.
+
 A reader takes archive files, and ledger rows past the watermark: before step 2 it sees the ledger's
 copy, after it the archive's. What an interrupted run left undone, the next run does.
 """
@@ -15,8 +18,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.job import (
@@ -33,7 +38,9 @@ from pipelines.job import (
 )
 from recsys.archive import Archive, DataFile, Manifest
 from recsys.bundle import current_bundle_id
+from recsys.events import timestamps_s
 from recsys.ledger import Ledger, open_ledger
+from recsys.retention import Rewrites, delete_retired, horizon_s, retained, without_older
 from recsys.snapshot import SnapshotKey, read_meta
 from recsys.store import Store
 
@@ -44,61 +51,107 @@ def run(job: Job) -> dict[str, Any]:
     """Compact every partition, for all tenants.
 
     Returns:
-        ``n_archived`` events, ``n_files``, ``n_trimmed`` ledger rows, and the archive's
-        ``manifest`` id (None while there is none).
+        ``n_archived`` events, ``n_files``, ``n_trimmed`` ledger rows, ``n_expired`` events that
+        left the archive because of their age, ``retained_since`` (Unix seconds, None = all is
+        retained), and the archive's ``manifest`` id (None while there is none).
 
     Raises:
         NotFoundError: if nothing was ever ingested into the store.
     """
     archive = Archive(job.store)
     n_partitions = archive.n_partitions
+    now = time.time() + job.settings.serving.clock_offset_s
+    days = job.settings.data.retention_days
+    horizon = None if days is None else horizon_s(now, days)
     with closing(open_ledger(job.ledger_url)) as ledger:
         before = archive.manifest() or Manifest(n_partitions)
-        files, marks = _export(archive, ledger, before)
+        exported = _export(archive, ledger, before, horizon)
+        rewrites = _rewrites(archive, before, horizon)
         published = archive.manifest()
-        if len(files) > 0:
-            published = archive.publish(lambda current: _advanced(current, before, files, marks))
+        if len(exported.marks) > 0 or (published is not None and horizon is not None):
+            published = archive.publish(
+                lambda current: _advanced(current, before, exported, rewrites, horizon)
+            )
         job.store.settle()  # what leaves the ledger must not be in a write cache only
-        n_trimmed = 0 if published is None else _trim(job, ledger, published)
+        delete_retired(archive)
+        n_trimmed = 0 if published is None else _trim(job, ledger, published, now)
+    newest = archive.manifest()
     return {
-        "n_archived": sum(file.n_events for file in files.values()),
-        "n_files": len(files),
+        "n_archived": sum(file.n_events for file in exported.files.values()),
+        "n_files": len(exported.files),
         "n_trimmed": n_trimmed,
-        "manifest": None if published is None else published.manifest_id,
+        "n_expired": _n_events(before, rewrites),
+        "retained_since": None if newest is None else newest.retained_since,
+        "manifest": None if newest is None else newest.manifest_id,
     }
 
 
+@dataclass(frozen=True)
+class _Exported:
+    files: Mapping[int, DataFile]
+    """By partition; none where all rows are too old to be kept."""
+    marks: Mapping[int, int]
+    """The new watermark by partition."""
+
+
 def _export(
-    archive: Archive, ledger: Ledger, manifest: Manifest
-) -> tuple[dict[int, DataFile], dict[int, int]]:
-    """Write the ledger rows past each watermark; return files and new watermarks."""
+    archive: Archive, ledger: Ledger, manifest: Manifest, horizon: float | None
+) -> _Exported:
+    """Write the ledger rows past each watermark that are not older than a horizon."""
     files: dict[int, DataFile] = {}
     marks: dict[int, int] = {}
     with progress("compact", total=manifest.n_partitions) as advance:
         for partition in range(manifest.n_partitions):
             rows = ledger.tail(partition, manifest.watermark(partition))
             if len(rows) > 0:
-                files[partition] = archive.write_events(partition, rows)
                 marks[partition] = pc.max(rows["ledger_seq"]).as_py()
+            if horizon is not None:
+                rows = rows.filter(pa.array(timestamps_s(rows["ts"]) >= horizon))
+            if len(rows) > 0:
+                files[partition] = archive.write_events(partition, rows)
             advance(1)
-    return files, marks
+    return _Exported(files, marks)
+
+
+def _rewrites(archive: Archive, manifest: Manifest, horizon: float | None) -> Rewrites:
+    """What stands in the place of the archive's files that hold events before a horizon."""
+    found: dict[str, tuple[DataFile, ...]] = {}
+    if horizon is not None:
+        for _, rewrites in without_older(archive, manifest, horizon):
+            found.update(rewrites)
+    return found
+
+
+def _n_events(manifest: Manifest, rewrites: Rewrites) -> int:
+    """How many events the rewrites of a manifest's files leave out."""
+    files = [file for part in manifest.partitions.values() for file in part.files]
+    return sum(
+        file.n_events - sum(new.n_events for new in rewrites[file.path])
+        for file in files
+        if file.path in rewrites
+    )
 
 
 def _advanced(
     current: Manifest,
     before: Manifest,
-    files: Mapping[int, DataFile],
-    marks: Mapping[int, int],
+    exported: _Exported,
+    rewrites: Rewrites,
+    horizon: float | None,
 ) -> Manifest:
     """The current manifest with our files, except where another compaction was faster."""
-    ours = [p for p in files if current.watermark(p) == before.watermark(p)]
-    return current.with_events({p: [files[p]] for p in ours}, {p: marks[p] for p in ours})
+    ours = [p for p in exported.marks if current.watermark(p) == before.watermark(p)]
+    files = {p: [exported.files[p]] for p in ours if p in exported.files}
+    changed = current.with_events(files, {p: exported.marks[p] for p in ours})
+    return changed if horizon is None else retained(changed, rewrites, horizon)
 
 
-def _trim(job: Job, ledger: Ledger, manifest: Manifest) -> int:
-    """Remove what archive and snapshots both hold; ids that may come again stay known."""
+def _trim(job: Job, ledger: Ledger, manifest: Manifest, now: float) -> int:
+    """Remove what archive and snapshots both hold, or what is not retained.
+
+    Ids that may come again stay known.
+    """
     data = job.settings.data
-    now = time.time() + job.settings.serving.clock_offset_s
     latest = now if manifest.data_until is None else min(now, manifest.data_until)
     keep_ids_after = latest - data.max_late_s - data.max_future_s
     published = list(_published_bundles(job.store))
@@ -110,6 +163,8 @@ def _trim(job: Job, ledger: Ledger, manifest: Manifest) -> int:
             if meta is not None:
                 upto = min(upto, meta["ledger_seq"])
         n_trimmed += ledger.trim(partition, upto, keep_ids_after)  # old ids of an ingest too
+        if manifest.retained_since is not None:
+            n_trimmed += ledger.trim_before(partition, manifest.retained_since)
     return n_trimmed
 
 

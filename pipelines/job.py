@@ -47,7 +47,9 @@ WORKER_ENVIRONMENT = {
 StoreOption = Annotated[str, typer.Option("--store", help="Folder, s3:// or gs:// of the store.")]
 LedgerOption = Annotated[
     str | None,
-    typer.Option("--ledger", help="Database URL; default: sqlite file inside a local store."),
+    typer.Option(
+        "--ledger", help="sqlite:////path.db or postgresql://...; default: a file in a local store."
+    ),
 ]
 TenantOption = Annotated[str, typer.Option("--tenant", help="Whose data.")]
 ConfigOption = Annotated[str | None, typer.Option("--config", help="YAML file of settings.")]
@@ -78,7 +80,8 @@ def ledger_url(store: Store, url: str | None) -> str:
         raise ConfigError(
             f"store {store.uri}",
             "is remote, and --ledger is not given",
-            "A ledger is a database: name one, for example --ledger sqlite:////var/lib/ledger.db",
+            "A ledger is a database: name one, such as postgresql://user@host/halflife (with the"
+            " password in ~/.pgpass), or sqlite:////var/lib/ledger.db for one machine",
         )
     return f"sqlite:///{store.root / 'ledger.db'}"
 

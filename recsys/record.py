@@ -66,20 +66,23 @@ def read_record(
         until: Unix seconds; only events with ``ts < until`` (None = all).
 
     Returns:
-        Schema ``EVENTS``, each event once, sorted by (user_id, ts, seq, event_id).
+        Schema ``EVENTS``, each event once, sorted by (user_id, ts, seq, event_id); none from before
+        the manifest's ``retained_since``.
 
     Raises:
-        ConflictError: if rows left the ledger for a newer manifest meanwhile; read it again.
+        ConflictError: if files were replaced, or rows left the ledger for a newer manifest
+            meanwhile; read it again.
     """
     tables = []
-    watermark = 0
+    watermark, since = 0, None
     if manifest is not None:
+        since = manifest.retained_since
         watermark = manifest.watermark(partition)
-        tables.append(_of(archive.read_partition(manifest, partition), tenant, until))
+        tables.append(_of(archive.read_partition(manifest, partition), tenant, since, until))
     if ledger is not None:
         tail = ledger.tail(partition, watermark, tenant).select(EVENTS.names)
         _check_whole(ledger, partition, watermark)
-        tables.append(_of(tail, tenant, until))
+        tables.append(_of(tail, tenant, since, until))
     table = pa.concat_tables([EVENTS.empty_table(), *(t.cast(EVENTS) for t in tables)])
     return table.take(first_of_each(event_keys(table))).sort_by(EVENT_ORDER)
 
@@ -122,12 +125,17 @@ def read_all(
     return pa.concat_tables(tables)
 
 
-def _of(table: pa.Table, tenant: str, until: float | None) -> pa.Table:
+def _of(table: pa.Table, tenant: str, since: float | None, until: float | None) -> pa.Table:
     mine = pc.equal(table["tenant"], tenant)
+    if since is not None:
+        mine = pc.and_(mine, pc.greater_equal(table["ts"], _stamp(since)))
     if until is not None:
-        end = pa.scalar(microseconds(until), pa.int64()).cast(EVENTS.field("ts").type)
-        mine = pc.and_(mine, pc.less(table["ts"], end))
+        mine = pc.and_(mine, pc.less(table["ts"], _stamp(until)))
     return table.filter(mine)
+
+
+def _stamp(seconds: float) -> pa.Scalar:
+    return pa.scalar(microseconds(seconds), pa.int64()).cast(EVENTS.field("ts").type)
 
 
 def _check_whole(ledger: Ledger, partition: int, watermark: int) -> None:

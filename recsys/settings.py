@@ -8,10 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from recsys.errors import ConfigError
 from recsys.section import HalfLives, Section, Share
@@ -43,10 +50,20 @@ class DataSettings(Section):
     """Seconds that an event's time may lie ahead; within it the time is clamped to now."""
     max_late_s: PositiveFloat = 7 * DAY_S
     """Seconds after which a live event is refused as too old (such events come by ingest)."""
+    retention_days: PositiveFloat | None = None
+    """Days after which ``compact`` removes events from archive and ledger; None = it never does."""
     max_id_bytes: PositiveInt = 512
     """Longest id, in UTF-8 bytes."""
     max_text_bytes: PositiveInt = 16_384
     """Longest text of an event or item, in UTF-8 bytes."""
+
+    @model_validator(mode="after")
+    def _late_events_are_retained(self) -> Self:
+        """What was removed must not be able to come again as a late event, and count twice."""
+        least = (self.max_late_s + self.max_future_s) / DAY_S + 1.0
+        if self.retention_days is not None and self.retention_days < least:
+            raise ValueError(f"retention_days must be at least {least:.2f}, a day past max_late_s")
+        return self
 
 
 class EncoderSettings(Section):

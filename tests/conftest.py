@@ -22,6 +22,8 @@ os.environ.update(
 import numpy as np
 import pytest
 
+from tests.postgres import PostgresServer, postgres_server
+
 os.environ.pop("RAY_ADDRESS", None)
 
 
@@ -49,3 +51,16 @@ def cluster() -> Iterator[None]:
     yield
     ray.shutdown()
     shutil.rmtree(temporary, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One PostgreSQL server for all tests that need one; each takes databases of its own."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> str:
+    """The URL of an empty database."""
+    return postgres.new_database()

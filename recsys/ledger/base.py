@@ -101,6 +101,13 @@ class Ledger(Protocol):
     def trimmed_seq(self, partition: int) -> int:
         """Rows up to this sequence were removed; a tail read from below it is not whole."""
 
+    def start_after(self, partition: int, seq: int) -> None:
+        """Let sequences go on after one that was given before; nothing where they did already.
+
+        For a database that took the place of a lost one: the archive, or a snapshot, knows of
+        sequences that it never gave. Rows before are as if trimmed.
+        """
+
     def register_archived(self, partitions: Sequence[int], ids: pa.Table) -> int:
         """Make ids of archived events known, so that a live copy is a duplicate.
 

@@ -37,6 +37,7 @@ SQLITE = (
     CREATE TABLE tombstones (
         tenant TEXT NOT NULL, pseudonym TEXT NOT NULL, at INTEGER NOT NULL,
         PRIMARY KEY (tenant, pseudonym)) WITHOUT ROWID;
+    CREATE TABLE ledger_place (id INTEGER PRIMARY KEY, place TEXT NOT NULL);
     """,
 )
 
@@ -56,10 +57,13 @@ POSTGRES = (
         PRIMARY KEY (tenant, user_id, event_id));
     CREATE INDEX archived_age ON archived_ids (partition, ts);
     CREATE TABLE partitions (
-        partition INTEGER PRIMARY KEY, last_seq BIGINT NOT NULL, trimmed_seq BIGINT NOT NULL,
-        epoch BIGINT NOT NULL DEFAULT 0, owner TEXT, host TEXT, pid BIGINT,
-        started DOUBLE PRECISION, lease_s DOUBLE PRECISION, is_released INTEGER NOT NULL DEFAULT 0
+        partition INTEGER PRIMARY KEY, last_seq BIGINT NOT NULL, trimmed_seq BIGINT NOT NULL
         ) WITH (fillfactor = 10);
+    CREATE TABLE owners (
+        tenant TEXT COLLATE "C" NOT NULL, partition INTEGER NOT NULL, epoch BIGINT NOT NULL,
+        is_released INTEGER NOT NULL, owner TEXT NOT NULL, host TEXT NOT NULL,
+        process TEXT NOT NULL, lease_s DOUBLE PRECISION NOT NULL, PRIMARY KEY (tenant, partition)
+        ) WITH (fillfactor = 50);
     CREATE TABLE registry (key TEXT PRIMARY KEY, value TEXT NOT NULL, version BIGINT NOT NULL);
     CREATE TABLE tombstones (
         tenant TEXT COLLATE "C" NOT NULL, pseudonym TEXT COLLATE "C" NOT NULL, at BIGINT NOT NULL,

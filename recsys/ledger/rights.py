@@ -9,6 +9,10 @@ from recsys.ledger.database import Database, Session, chunks, marks
 from recsys.ledger.erasure import ERASURE_KEY, erasure_pseudonym
 from recsys.schema import microseconds
 
+_BURY = """INSERT INTO tombstones (tenant, pseudonym, at) VALUES (?, ?, ?)
+    ON CONFLICT (tenant, pseudonym) DO UPDATE SET at = excluded.at
+    WHERE excluded.at > tombstones.at"""
+
 User = tuple[str, str]
 """Tenant, user id."""
 
@@ -49,15 +53,40 @@ class Rights(Database):
             n_changed: int = changed.rowcount
         return n_changed == 1
 
+    def values(self) -> list[tuple[str, str, int]]:
+        """``(key, value, version)`` of all that is registered."""
+        with self.reading() as db:
+            rows: list[tuple[str, str, int]] = db.execute(
+                "SELECT key, value, version FROM registry"
+            ).fetchall()
+        return rows
+
+    def copy_values(self, rows: Iterable[tuple[str, str, int]]) -> None:
+        """Take values over that another database registered, where they are newer."""
+        with self.writing() as db:
+            db.executemany(
+                "INSERT INTO registry (key, value, version) VALUES (?, ?, ?)"
+                " ON CONFLICT (key) DO UPDATE SET value = excluded.value,"
+                " version = excluded.version WHERE excluded.version > registry.version",
+                rows,
+            )
+
+    def all_tombstones(self) -> list[tuple[str, str, int]]:
+        """``(tenant, pseudonym, microseconds)`` of every erased user."""
+        with self.reading() as db:
+            rows: list[tuple[str, str, int]] = db.execute(
+                "SELECT tenant, pseudonym, at FROM tombstones"
+            ).fetchall()
+        return rows
+
+    def copy_tombstones(self, rows: Iterable[tuple[str, str, int]]) -> None:
+        """Take tombstones over; of two for one user the later holds."""
+        with self.writing() as db:
+            db.executemany(_BURY, rows)
+
     def erase(self, tenant: str, user_id: str, pseudonym: str, at: float) -> int:
         """See ``Ledger.erase``."""
-        with self.writing() as db:
-            db.execute(
-                "INSERT INTO tombstones (tenant, pseudonym, at) VALUES (?, ?, ?)"
-                " ON CONFLICT (tenant, pseudonym) DO UPDATE SET at ="
-                " CASE WHEN excluded.at > tombstones.at THEN excluded.at ELSE tombstones.at END",
-                (tenant, pseudonym, microseconds(at)),
-            )
+        self.copy_tombstones([(tenant, pseudonym, microseconds(at))])
         n_removed = 0
         with self.writing(is_long=True) as db:
             self.begin_erase(db)

@@ -39,6 +39,10 @@ class SqlLedger(Owning, Rights):
         """Add rows (``recsys.ledger.rows.row_of``) to ``events``."""
 
     @abstractmethod
+    def advance(self, db: Session, last_seq: Mapping[int, int]) -> None:
+        """Write down the last sequence of partitions, whose rows are locked."""
+
+    @abstractmethod
     def insert_ids(self, db: Session, rows: Iterable[Sequence[Any]]) -> int:
         """Add ``(tenant, user_id, event_id, partition, ts)`` where unknown; return how many."""
 
@@ -78,8 +82,7 @@ class SqlLedger(Owning, Rights):
             rows.append(row_of(partition, events[i], sequences[i]))
         if len(rows) > 0:
             self.insert(db, rows)
-            advance = "UPDATE partitions SET last_seq = ? WHERE partition = ?"
-            db.executemany(advance, [(last[p], p) for p in {row[0] for row in rows}])
+            self.advance(db, {p: last[p] for p in {row[0] for row in rows}})
         return sequences
 
     def _check_epochs(
@@ -143,6 +146,16 @@ class SqlLedger(Owning, Rights):
         query = "SELECT last_seq, trimmed_seq FROM partitions WHERE partition = ?"
         with self.reading() as db:
             return db.execute(query, (partition,)).fetchone() or (0, 0)
+
+    def start_after(self, partition: int, seq: int) -> None:
+        """See ``Ledger.start_after``."""
+        with self.writing() as db:
+            self.locked(db, [partition], "last_seq")
+            db.execute(
+                "UPDATE partitions SET last_seq = ?, trimmed_seq = ?"
+                " WHERE partition = ? AND last_seq < ?",
+                (seq, seq, partition, seq),
+            )
 
     def register_archived(self, partitions: Sequence[int], ids: pa.Table) -> int:
         """See ``Ledger.register_archived``."""

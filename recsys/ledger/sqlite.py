@@ -6,7 +6,7 @@ import errno
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from recsys.ledger.sql import Identity, SqlLedger
 
 FORMAT_VERSION = len(SQLITE)
 BUSY_TIMEOUT_S = 30.0
+REFUSED = "refused the transaction; nothing was committed"
 _REMEDY = "Check that the folder exists, has space and may be written, and that --ledger is right"
 _RESTORE = (
     "Stop what writes to it, then restore the file from a backup, or move it (with its -wal and"
@@ -44,15 +45,19 @@ class SqliteLedger(SqlLedger):
 
     Args:
         path: the file; its folder is made when missing.
+        group: which of the files of a grouped ledger it is.
+        n_groups: how many files that ledger has.
 
     Raises:
+        ConfigError: if the file was made as another one, or of another number of files.
         LedgerError: if it cannot be opened, or a newer version of Halflife made it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, group: int = 0, n_groups: int = 1) -> None:
         self.path = path
+        self._place = f"{group}/{n_groups}"
         self._lock = threading.RLock()
-        with self._translated("cannot be opened"):
+        with self.translated("cannot be opened"):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = self._connect()
             _use_wal(self._db)
@@ -86,6 +91,25 @@ class SqliteLedger(SqlLedger):
                 for statement in statements(script):
                     db.execute(statement)
             db.execute(f"PRAGMA user_version={FORMAT_VERSION}")
+            self._check_place(db)
+
+    def _check_place(self, db: Session) -> None:
+        """Write down which file of how many this is; one that is used has its place already."""
+        is_used = any(
+            db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is not None  # noqa: S608
+            for table in ("partitions", "archived_ids")
+        )
+        place = "0/1" if is_used else self._place  # older versions knew one file only
+        db.execute("INSERT OR IGNORE INTO ledger_place VALUES (1, ?)", (place,))
+        (place,) = db.execute("SELECT place FROM ledger_place").fetchone()
+        if place != self._place:
+            raise ConfigError(
+                f"ledger {self.path}",
+                f"is file {place.replace('/', ' of ')}, and is opened as"
+                f" {self._place.replace('/', ' of ')} (files count from 0)",
+                f"Open it with ?groups={place.partition('/')[2]}: the number of files is fixed"
+                " when a ledger is made",
+            )
 
     def begin_append(self, db: Session) -> None:
         """There is one writer: nothing slips in between."""
@@ -120,6 +144,11 @@ class SqliteLedger(SqlLedger):
         """See ``SqlLedger.insert``."""
         db.executemany(_INSERT, rows)
 
+    def advance(self, db: Session, last_seq: Mapping[int, int]) -> None:
+        """See ``SqlLedger.advance``."""
+        rows = [(seq, partition) for partition, seq in last_seq.items()]
+        db.executemany("UPDATE partitions SET last_seq = ? WHERE partition = ?", rows)
+
     def insert_ids(self, db: Session, rows: Iterable[Sequence[Any]]) -> int:
         """See ``SqlLedger.insert_ids``."""
         return db.executemany("INSERT OR IGNORE INTO archived_ids VALUES (?, ?, ?, ?, ?)", rows)
@@ -131,7 +160,7 @@ class SqliteLedger(SqlLedger):
 
     def scrub(self) -> None:
         """Rewrite the file without free pages, and cut the journal, which may hold old ones."""
-        with self._lock, self._translated("removed the rows, but not yet their bytes"):
+        with self._lock, self.translated("removed the rows, but not yet their bytes"):
             with closing(sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S)) as db:
                 db.isolation_level = None
                 db.execute("PRAGMA secure_delete=ON")
@@ -151,9 +180,9 @@ class SqliteLedger(SqlLedger):
             self._db.close()
 
     @contextmanager
-    def writing(self, is_long: bool = False) -> Iterator[Session]:
+    def writing(self, is_long: bool = False) -> Iterator[Session]:  # noqa: ARG002
         """See ``Database.writing``; nothing is limited in time but the wait for the lock."""
-        with self._lock, self._translated("refused the transaction; nothing was committed"):
+        with self._lock, self.translated(REFUSED):
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield _Session(self._db)
@@ -166,7 +195,7 @@ class SqliteLedger(SqlLedger):
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """See ``Database.reading``."""
-        with self._translated("cannot be read"):
+        with self.translated("cannot be read"):
             db = self._readers.take()
             try:
                 yield _Session(db)
@@ -174,7 +203,8 @@ class SqliteLedger(SqlLedger):
                 self._readers.put_back(db)
 
     @contextmanager
-    def _translated(self, problem: str) -> Iterator[None]:
+    def translated(self, problem: str) -> Iterator[None]:
+        """Raise errors of the database as ours."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:

@@ -67,6 +67,30 @@ class LedgerContract:
         assert ledger.tail(5, tenant="t")["event_id"].to_pylist() == ["a", "b"]
         assert ledger.tail(7).schema.equals(TAIL)
 
+    def test_whatever_people_write_comes_back_as_it_was(self, ledger: Ledger) -> None:
+        """Quotes, escapes, the names of nothing, and what only looks like a list."""
+        texts = [
+            "",
+            "NULL",
+            "null",
+            'say "x"',
+            "back\\slash\\",
+            "{a,b}",
+            "a\nb\tc",
+            "'; --",
+            "?%s",
+            "𝔘 é",
+        ]
+        events = [contract_event(f"e{t}", user_id=f"u{t}")._replace(text=t) for t in texts]
+        odd = contract_event("odd")._replace(item_id=None, text=None, value=float("inf"), rank=-1)
+        assert ledger.append([0] * 11, [*events, odd]) == list(range(1, 12))
+        tail = ledger.tail(0)
+        assert tail["text"].to_pylist() == [*texts, None]
+        assert tail["event_id"].to_pylist()[:-1] == [f"e{t}" for t in texts]
+        last = tail.slice(10).to_pylist()[0]
+        assert (last["item_id"], last["value"], last["rank"]) == (None, float("inf"), -1)
+        assert ledger.append([0] * 10, events) == [DUPLICATE] * 10
+
     def test_a_live_copy_of_an_archived_event_is_a_duplicate(self, ledger: Ledger) -> None:
         """Ids are registered once, whatever is registered again."""
         ids = archived_ids("u", {"old": 1e9, "older": 1e8})
@@ -108,6 +132,17 @@ class LedgerContract:
         ledger.trim_before(0, ts=50.0)
         live = [contract_event("old", ts=10.0), contract_event("young", ts=60.0)]
         assert ledger.append([0, 0], live) == [1, DUPLICATE]
+
+    def test_sequences_go_on_after_those_of_a_lost_database(self, ledger: Ledger) -> None:
+        """They never go back."""
+        ledger.append([1], [contract_event("b")])
+        ledger.start_after(0, 7)
+        ledger.start_after(1, 1)
+        assert (ledger.last_seq(0), ledger.trimmed_seq(0)) == (7, 7)
+        assert (ledger.last_seq(1), ledger.trimmed_seq(1)) == (1, 0)
+        assert ledger.append([0], [contract_event("a")]) == [8]
+        ledger.start_after(0, 3)
+        assert (ledger.last_seq(0), len(ledger.tail(0))) == (8, 1)
 
     # ownership
 

@@ -107,6 +107,12 @@ class MemoryLedger:
         """See ``recsys.ledger.Ledger.trimmed_seq``."""
         return self._partition(partition).trimmed_seq
 
+    def start_after(self, partition: int, seq: int) -> None:
+        """See ``recsys.ledger.Ledger.start_after``."""
+        row = self._partition(partition)
+        if row.last_seq < seq:
+            row.last_seq = row.trimmed_seq = seq
+
     def register_archived(self, partitions: Sequence[int], ids: pa.Table) -> int:
         """See ``recsys.ledger.Ledger.register_archived``."""
         before = len(self._ids)

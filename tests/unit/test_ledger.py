@@ -2,13 +2,23 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from recsys.errors import ConfigError, LedgerError
-from recsys.ledger import TAIL, Ledger, Owner, open_ledger
+from recsys.errors import ConfigError, LedgerCorruptError, LedgerError, LedgerFullError
+from recsys.ledger import (
+    ERASED,
+    ERASURE_KEY,
+    TAIL,
+    Ledger,
+    Owner,
+    SqliteLedger,
+    erasure_pseudonym,
+    open_ledger,
+)
 from recsys.ledger.migrations import SQLITE, statements
 from recsys.schema import DEFAULT_TENANT, Event
 
@@ -169,15 +179,22 @@ def test_a_machine_that_was_started_anew_is_the_same_machine(ledger: Ledger) -> 
     assert claim.previous == HERE
 
 
-@pytest.mark.parametrize("url", ["postgresql://x/y", "/plain/path.db", "sqlite://", "sqlite:///"])
+@pytest.mark.parametrize("url", ["mysql://x/y", "/plain/path.db", "sqlite://", "sqlite:///"])
 def test_an_unknown_url_is_refused_with_an_example(url: str) -> None:
     with pytest.raises(ConfigError, match="sqlite:////absolute"):
         open_ledger(url)
 
 
+def test_a_url_that_is_refused_does_not_show_its_password() -> None:
+    for url in ("mysql://me:secret@x/y", "postgresql://me:secret@x/y?nonsense=1"):
+        with pytest.raises(ConfigError) as caught:
+            open_ledger(url)
+        assert "secret" not in str(caught.value)
+
+
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "l.db").write_bytes(b"this is not SQLite, not at all" * 100)
-    with pytest.raises(LedgerError, match=r"l\.db"):
+    with pytest.raises(LedgerCorruptError, match=r"l\.db.*restore"):
         open_ledger(f"sqlite:///{tmp_path}/l.db")
 
 
@@ -188,3 +205,45 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     db.close()
     with pytest.raises(LedgerError, match="format 99"):
         open_ledger(f"sqlite:///{tmp_path}/l.db")
+
+
+def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path) -> None:
+    ledger = SqliteLedger(tmp_path / "l.db")
+    ledger.append([1], [event("kept")])
+    (n_pages,) = ledger._db.execute("PRAGMA page_count").fetchone()
+    ledger._db.execute(f"PRAGMA max_page_count={n_pages}")
+    big = [event(f"e{n}")._replace(text="x" * 4_000) for n in range(50)]
+    with pytest.raises(LedgerFullError, match="Make space"):
+        ledger.append([1] * 50, big)
+    assert ledger.tail(1)["event_id"].to_pylist() == ["kept"], "reads go on"
+    ledger._db.execute("PRAGMA max_page_count=100000")
+    assert ledger.append([1] * 50, big) == list(range(2, 52))
+
+
+def test_an_erased_user_leaves_no_byte_in_the_files(tmp_path: Path) -> None:
+    ledger = open_ledger(f"sqlite:///{tmp_path}/l.db")
+    names = [f"person-{n}" for n in range(40)]
+    for n in range(20):
+        ledger.append([1] * 40, [event(f"e{n}", user=name) for name in names])
+        ledger.trim(1, 40 * n, keep_ids_after_ts=T0 + 1)  # pages were used before
+
+    def bytes_of_user() -> int:
+        return sum(path.read_bytes().count(b"person-7") for path in tmp_path.iterdir())
+
+    assert bytes_of_user() > 0
+    ledger.put_value(ERASURE_KEY, "5e" * 32, 0)
+    name = erasure_pseudonym("5e" * 32, "default", "person-7")
+    assert ledger.erase("default", "person-7", name, at=T0 + 1) == 1
+    assert bytes_of_user() == 0
+    assert len(ledger.tail(1)) == 39
+    assert ledger.append([1], [event("late", user="person-7")]) == [ERASED]
+
+
+def test_a_reader_sees_what_is_committed_while_a_writer_works(tmp_path: Path) -> None:
+    ledger = SqliteLedger(tmp_path / "l.db")
+    ledger.claim("default", [1], HERE)
+    with ledger.writing() as db:
+        db.execute("UPDATE owners SET epoch = 9")
+        with ThreadPoolExecutor() as other:
+            assert other.submit(ledger.epochs, "default", [1]).result(5.0) == {1: 1}
+    assert ledger.epochs("default", [1]) == {1: 9}

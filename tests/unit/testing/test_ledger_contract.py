@@ -23,3 +23,11 @@ class TestSqliteLedger(LedgerContract):
         ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
         yield ledger
         ledger.close()
+
+
+class TestGroupedLedger(LedgerContract):
+    @pytest.fixture
+    def ledger(self, tmp_path: Path) -> Iterator[Ledger]:
+        ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db?groups=3")
+        yield ledger
+        ledger.close()
