@@ -34,7 +34,9 @@ class Chunks:
 
     def __init__(self, record_bytes: int, shift: int) -> None:
         if record_bytes % 8 != 0:
-            raise ValueError(f"records of {record_bytes} bytes are not aligned: take a multiple of 8")
+            raise ValueError(
+                f"records of {record_bytes} bytes are not aligned: take a multiple of 8"
+            )
         self.record_bytes = record_bytes
         self.shift = shift
         self.addresses: Addresses = np.zeros(0, np.int64)

@@ -19,6 +19,7 @@ from recsys.archive import CURRENT
 from recsys.column_groups import Column, decode_group, encode_group
 from recsys.errors import ConflictError, NotFoundError, StoreError
 from recsys.interest.profiles import ProfileTable
+from recsys.interest.storage import Storage
 from recsys.settings import Settings
 from recsys.store import Store, digest
 from recsys.trend import TrendState
@@ -85,13 +86,16 @@ def save(
     return save_groups(store, key, groups, position, rebase)
 
 
-def load(store: Store, key: SnapshotKey, settings: Settings) -> Snapshot | None:
+def load(
+    store: Store, key: SnapshotKey, settings: Settings, storage: Storage | None = None
+) -> Snapshot | None:
     """The newest snapshot of a partition; None if there is none.
 
     Args:
         store: where from.
         key: which snapshot.
         settings: those of the bundle, against which the events were folded.
+        storage: how profiles are held; None = as ``serving`` says, all in memory.
 
     Raises:
         ChecksumError: if a file is not what was published. Fold the record again.
@@ -102,11 +106,13 @@ def load(store: Store, key: SnapshotKey, settings: Settings) -> Snapshot | None:
         return None
     groups, meta = loaded
     data = settings.data
-    table = ProfileTable.from_columns(
-        groups, settings.interest, data.kinds, data.passive_kinds, data.itemless_kinds
-    )
+    trend = groups.pop(TREND)
+    kinds = data.kinds, data.passive_kinds, data.itemless_kinds
+    storage = Storage(settings.serving.profile_dtype) if storage is None else storage
+    table = ProfileTable.from_columns(groups, settings.interest, *kinds, storage)
+    table.trim()
     position = Position(meta["ledger_seq"], meta["archive_manifest"])
-    return Snapshot(table, TrendState.from_columns(groups[TREND]), position, meta)
+    return Snapshot(table, TrendState.from_columns(trend), position, meta)
 
 
 def save_groups(

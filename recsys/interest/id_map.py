@@ -43,7 +43,13 @@ class IdBytes(NamedTuple):
         _, ends, data = array.buffers()
         offsets = np.zeros(1, np.int64) if ends is None else np.frombuffer(ends, np.int64)
         offsets = offsets[array.offset : array.offset + len(array) + 1]
-        return cls(np.zeros(0, np.uint8) if data is None else np.frombuffer(data, np.uint8), offsets)
+        return cls(
+            np.zeros(0, np.uint8) if data is None else np.frombuffer(data, np.uint8), offsets
+        )
+
+    def part(self, first: int, last: int) -> IdBytes:
+        """The ids ``first:last``, which share the memory."""
+        return IdBytes(self.data, self.offsets[first : last + 1])
 
     def array(self) -> pa.Array:
         """The ids as an Arrow array."""
@@ -84,9 +90,7 @@ class IdMap:
         n_new = int(np.count_nonzero(rows == NO_ROW))
         if n_new > 0:
             self._reserve(n_new, int(ids.offsets[-1] - ids.offsets[0]))
-            self._n, self._n_bytes = _add(
-                self._table, *ids, rows, _KEY, (self._n, self._n_bytes)
-            )
+            self._n, self._n_bytes = _add(self._table, *ids, rows, _KEY, (self._n, self._n_bytes))
         return rows
 
     def remove(self, row: int) -> int:

@@ -154,6 +154,17 @@ class ProfileTable:
                 self.memory.add(len(self.ids) - len(self.memory))
         return rows
 
+    def addresses(self, ids: IdBytes) -> Ints:
+        """(T,) where users stand in memory, until the next ``trim``; 0 = unknown.
+
+        It counts as activity of theirs. Raises as ``rows`` does.
+        """
+        at = self.memory.at(self.rows(ids))
+        if self.storage.spill is not None:
+            self._tick += 1
+            histories(at, 0, self._tick)
+        return at
+
     def fold(
         self,
         rows: Ints,
