@@ -10,7 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.interest.records import N_EVENTS, RING_COUNT, SEEN_COUNT, TICK
-from recsys.interest.rings import Blocks, add_event, held_events, older_items, push_seen
+from recsys.interest.rings import (
+    RING_BLOCK,
+    Blocks,
+    begin,
+    held_events,
+    older_items,
+    push_seen,
+)
 from recsys.memory import load_i32, store_i64
 
 Ints = npt.NDArray[np.int64]
@@ -109,7 +116,7 @@ def fill(
     """Give users without history one: the inverse of the two above.
 
     Args:
-        records: (B,) addresses.
+        records: (B,) addresses of users without history.
         blocks: of recent events and of seen items.
         n_recent: R; of longer histories the items that are let go count as seen.
         recent: columns; of a time when values were not kept they read as NaN.
@@ -118,9 +125,10 @@ def fill(
     n = len(recent["item"])
     value = recent.get("value", np.full(n, np.nan, np.float32))
     events = recent["ts"], recent["item"].astype(np.int32), recent["kind"], value
-    rows = np.repeat(np.arange(len(records)), recent["count"])
-    ring, older = blocks[0].ready(n), blocks[1].ready(n + len(seen["item"]))
-    _fill(records[rows], ring, older, n_recent, events)
+    ends = np.cumsum(recent["count"], dtype=np.int64)
+    ring = blocks[0].ready(n // RING_BLOCK + len(records))
+    older = blocks[1].ready(n + len(seen["item"]))
+    _fill(records, ring, older, n_recent, ends, events)
     _fill_older(records[seen["row"]], older, seen["item"])
 
 
@@ -178,10 +186,9 @@ def _copy_older(records: Ints, starts: Ints, to: npt.NDArray[np.int32]) -> None:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _fill(records: Ints, ring: Any, seen: Any, n_recent: int, events: Any) -> None:
-    ts, item, kind, value = events
-    for t in range(len(records)):
-        add_event(records[t], ring, seen, n_recent, ts[t], item[t], kind[t], value[t])
+def _fill(records: Ints, ring: Any, seen: Any, n_recent: int, ends: Ints, events: Any) -> None:  # noqa: PLR0913, PLR0917
+    for b in range(len(records)):
+        begin(records[b], ring, seen, n_recent, ends[b - 1] if b > 0 else 0, ends[b], events)
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]

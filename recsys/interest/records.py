@@ -15,7 +15,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from recsys.decay.fold import Place, half_to_float
+from recsys.decay.fold import Place, float_to_half, half_to_float
 from recsys.memory import Chunks, f32_at, load_f64, store_f64, u8_at, u16_at
 
 Floats = npt.NDArray[np.float32]
@@ -27,6 +27,8 @@ T_REF, TICK, RING, SEEN, N_EVENTS, RING_COUNT, SEEN_COUNT, SEEN_DISTINCT, MASS =
 """Bytes from the start of a record to its fields; ring and seen are addresses of blocks."""
 
 _CHUNK_BYTES = 1 << 21
+_NEAREST = 1 << 12
+"""The dither that rounds to the nearest: half of 2^13."""
 
 
 def place_of(n_half_lives: int, n_dims: int, is_half: bool) -> Place:
@@ -105,8 +107,9 @@ def put_matrix(chunks: Chunks, offset: int, values: npt.NDArray[Any]) -> None:
 
 def half_means(sums: Floats, mass: Floats) -> npt.NDArray[np.float16]:
     """(B, H, D) means of sums (B, H, D) and mass (B, H), rounded to the nearest."""
-    scale = np.where(mass > 0.0, np.float32(1.0) / np.where(mass > 0.0, mass, 1.0), 0.0)
-    return (sums * scale[..., None].astype(np.float32)).astype(np.float16)
+    found = np.empty(sums.shape, np.uint16)
+    _half_means(sums, mass, found)
+    return found.view(np.float16)
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
@@ -134,3 +137,12 @@ def _read(records: Ints, place: Place, is_half: bool, state: Any) -> None:
         for h in range(n_lives):
             for d in range(n_dims):
                 sums[b, h, d] = mass[b, h] * half_to_float(means[h, d])
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _half_means(sums: Floats, mass: Floats, found: npt.NDArray[np.uint16]) -> None:
+    for b in range(sums.shape[0]):
+        for h in range(sums.shape[1]):
+            scale = np.float32(1.0) / mass[b, h] if mass[b, h] > 0.0 else np.float32(0.0)
+            for d in range(sums.shape[2]):
+                found[b, h, d] = float_to_half(sums[b, h, d] * scale, _NEAREST)

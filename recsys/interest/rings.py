@@ -277,3 +277,39 @@ def touch(records: Ints, ring: Any, seen: Any, n_recent: int, tick: int, events:
             store_i32(record + N_EVENTS, load_i32(record + N_EVENTS) + 1)
         if kept[t]:
             add_event(record, ring, seen, n_recent, ts[t], item[t], kind[t], value[t])
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def begin(record: int, ring: Any, seen: Any, n_recent: int, first: int, last: int, events: Any) -> None:  # noqa: PLR0913, PLR0917
+    """Give a user without history the events ``first:last``, sorted from the oldest on.
+
+    Args:
+        record: address.
+        ring: blocks, with room.
+        seen: blocks, with room.
+        n_recent: R.
+        first: of the events.
+        last: exclusive.
+        events: ts, item, kind and value of many users.
+    """
+    ts, item, kind, value = events
+    most = ((n_recent + RING_BLOCK - 1) // RING_BLOCK + 1) * RING_BLOCK
+    while last - first > most:
+        push_seen(record, seen, item[first])
+        first += 1
+    if last == first:
+        return
+    oldest, block = 0, 0
+    for t in range(first, last):
+        slot = (t - first) % RING_BLOCK
+        if slot == 0:
+            new = _take(ring)
+            if block == 0:
+                oldest = new
+            else:
+                store_i64(block, new)
+            block = new
+        _put(block, slot, ts[t], item[t], kind[t], value[t])
+    store_i64(block, oldest)
+    store_i64(record + RING, block)
+    store_i32(record + RING_COUNT, last - first)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from recsys.archive import CURRENT
@@ -94,10 +95,10 @@ def test_a_reader_that_is_overtaken_reads_the_newer_snapshot(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_groups(store, KEY, group(1.0), Position(1))
-    original = store.read
+    original = store.mapped
     overtaken = False
 
-    def read(path: str, sha256: str | None = None) -> bytes:
+    def read(path: str, sha256: str | None = None) -> pa.Buffer:
         nonlocal overtaken
         if not overtaken:
             overtaken = True
@@ -105,7 +106,7 @@ def test_a_reader_that_is_overtaken_reads_the_newer_snapshot(
             save_groups(store, KEY, group(3.0), Position(3))
         return original(path, sha256)
 
-    monkeypatch.setattr(store, "read", read)
+    monkeypatch.setattr(store, "mapped", read)
     loaded = load_groups(store, KEY)
     assert loaded is not None
     assert loaded[1]["ledger_seq"] == 3

@@ -71,7 +71,12 @@ class Batch(NamedTuple):
 
 def batch(rng: np.random.Generator, n: int, n_users: int, at: float) -> Batch:
     """Events of users drawn evenly, within a day of a moment."""
-    user = rng.integers(0, n_users, n)
+    return batch_of(rng, rng.integers(0, n_users, n), at)
+
+
+def batch_of(rng: np.random.Generator, user: Ints, at: float) -> Batch:
+    """An event of each of some users, within a day of a moment."""
+    n = len(user)
     order = np.argsort(user % N_PARTITIONS, kind="stable")
     kind = KINDS[rng.integers(0, len(KINDS), n)]
     return Batch(
