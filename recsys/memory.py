@@ -113,7 +113,10 @@ load_i32, store_i32 = _at(types.int32)
 load_i64, store_i64 = _at(types.int64)
 load_f32, store_f32 = _at(types.float32)
 load_f64, store_f64 = _at(types.float64)
+load_u32, store_u32 = _at(types.uint32)
+load_u16, store_u16 = _at(types.uint16)
 load_u8, store_u8 = _at(types.uint8)
+load_i8, store_i8 = _at(types.int8)
 
 
 def _pointer(kind: Any) -> Any:

@@ -59,8 +59,8 @@ class Eviction:
         if self._table.storage.ttl_s is not None and len(ts) > 0:
             self._latest = max(self._latest, float(ts.max()))
 
-    def trim(self, tick: int) -> int:
-        """See ``ProfileTable.trim``; ``tick`` is that of the latest call."""
+    def trim(self) -> int:
+        """See ``ProfileTable.trim``."""
         storage, n_users = self._table.storage, len(self._table)
         if storage.spill is None:
             return 0
@@ -71,7 +71,7 @@ class Eviction:
                 self._checked = self._latest
         if storage.max_users is not None and n_users - len(leaving) > storage.max_users:
             n_stay = storage.max_users - storage.max_users // _AT_ONCE
-            active = records.field(self._table.memory.chunks, n_users, records.TICK, np.int64)
+            active = records.field(self._table.memory.chunks, n_users, records.TICK, np.int32)
             order = np.argsort(active, kind="stable")
             leaving = np.union1d(leaving, order[: n_users - n_stay])
         waiting = np.array([event.row for event in self._table.waiting], np.int64)

@@ -20,6 +20,7 @@ Ints = npt.NDArray[np.int64]
 
 NO_ROW = -1
 _MIN_SLOTS = 16
+_MOST_BYTES = 2**32 - 1
 _KEY = (np.uint64(hash("id map, first") & (2**64 - 1)), np.uint64(hash("second") & (2**64 - 1)))
 """Python salts the hash of strings anew in each process; nothing of it leaves memory."""
 
@@ -67,9 +68,8 @@ class IdMap:
     def __init__(self) -> None:
         self._slots = np.full(_MIN_SLOTS, NO_ROW, np.int32)
         self._arena = np.zeros(0, np.uint8)
-        self._start = np.zeros(0, np.int64)  # (B,) where each id begins in the arena
+        self._start = np.zeros(0, np.uint32)  # (B,) where each id begins in the arena
         self._length = np.zeros(0, np.int32)
-        self._hash = np.zeros(0, np.uint32)
         self._n = 0
         self._n_bytes = 0  # of the arena, those of removed ids included
         self._n_wasted = 0
@@ -97,7 +97,7 @@ class IdMap:
         """Remove an id; the last row takes its number. Returns what the number of that was."""
         last = self._n - 1
         self._n_wasted += int(self._length[row])
-        _remove(self._table, row, last)
+        _remove(self._table, row, last, _KEY)
         self._n = last
         if 2 * self._n_wasted > max(self._n_bytes, 4_096):
             kept = self.ids()
@@ -116,21 +116,22 @@ class IdMap:
 
     @property
     def _table(self) -> Any:
-        return self._slots, self._arena, self._start, self._length, self._hash
+        return self._slots, self._arena, self._start, self._length
 
     def _reserve(self, n_more: int, n_bytes: int) -> None:
+        if self._n_bytes + n_bytes > _MOST_BYTES:
+            raise ValueError(f"ids of a table take more than {_MOST_BYTES} bytes: shorten them")
         needed = self._n + n_more
         if needed > len(self._start):
             size = max(needed, len(self._start) * 3 // 2, _MIN_SLOTS)
             self._start = _grown(self._start, self._n, size)
             self._length = _grown(self._length, self._n, size)
-            self._hash = _grown(self._hash, self._n, size)
         if self._n_bytes + n_bytes > len(self._arena):
             size = max(self._n_bytes + n_bytes, len(self._arena) * 3 // 2, 256)
             self._arena = _grown(self._arena, self._n_bytes, size)
         if 4 * needed > 3 * len(self._slots):
             self._slots = np.full(1 << (2 * needed - 1).bit_length(), NO_ROW, np.int32)
-            _rehash(self._slots, self._hash, self._n)
+            _rehash(self._table, self._n, _KEY)
 
 
 def _grown(array: npt.NDArray[Any], n: int, size: int) -> npt.NDArray[Any]:
@@ -184,13 +185,13 @@ def hash_of(data: Bytes, first: int, last: int, key: Any) -> int:
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _slot_of(table: Any, data: Bytes, first: int, last: int, hashed: int) -> int:
     """The slot of an id, or the empty one where it belongs."""
-    slots, arena, start, length, hashes = table
-    slot = np.int64(hashed) & (slots.shape[0] - 1)
+    slots, arena, start, length = table
+    slot = hashed & (slots.shape[0] - 1)
     while slots[slot] != NO_ROW:
         row = slots[slot]
-        if hashes[row] == hashed and length[row] == last - first:
-            place = 0
-            while place < last - first and arena[start[row] + place] == data[first + place]:
+        if length[row] == last - first:
+            place, begin = 0, np.int64(start[row])
+            while place < last - first and arena[begin + place] == data[first + place]:
                 place += 1
             if place == last - first:
                 break
@@ -202,7 +203,7 @@ def _slot_of(table: Any, data: Bytes, first: int, last: int, hashed: int) -> int
 def _find(table: Any, data: Bytes, offsets: Ints, rows: Ints, key: Any) -> None:
     for t in range(rows.shape[0]):
         first, last = offsets[t], offsets[t + 1]
-        hashed = np.uint32(hash_of(data, first, last, key) & np.uint64(0xFFFFFFFF))
+        hashed = np.int64(hash_of(data, first, last, key) >> np.uint64(32))
         rows[t] = table[0][_slot_of(table, data, first, last, hashed)]
 
 
@@ -210,17 +211,17 @@ def _find(table: Any, data: Bytes, offsets: Ints, rows: Ints, key: Any) -> None:
 def _add(  # noqa: PLR0913, PLR0917
     table: Any, data: Bytes, offsets: Ints, rows: Ints, key: Any, ends: tuple[int, int]
 ) -> tuple[int, int]:
-    slots, arena, start, length, hashes = table
+    slots, arena, start, length = table
     n, n_bytes = ends
     for t in range(rows.shape[0]):
         if rows[t] != NO_ROW:
             continue
         first, last = offsets[t], offsets[t + 1]
-        hashed = np.uint32(hash_of(data, first, last, key) & np.uint64(0xFFFFFFFF))
+        hashed = np.int64(hash_of(data, first, last, key) >> np.uint64(32))
         slot = _slot_of(table, data, first, last, hashed)
         if slots[slot] == NO_ROW:
             slots[slot] = n
-            start[n], length[n], hashes[n] = n_bytes, last - first, hashed
+            start[n], length[n] = n_bytes, last - first
             for place in range(first, last):
                 arena[n_bytes + place - first] = data[place]
             n, n_bytes = n + 1, n_bytes + last - first
@@ -229,44 +230,54 @@ def _add(  # noqa: PLR0913, PLR0917
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _slot_of_row(slots: npt.NDArray[np.int32], hashed: int, row: int) -> int:
-    slot = np.int64(hashed) & (slots.shape[0] - 1)
-    while slots[slot] != row:
-        slot = (slot + 1) & (slots.shape[0] - 1)
-    return slot  # type: ignore[no-any-return]
+def _own_slot(table: Any, row: int, key: Any) -> int:
+    """The slot where the search for a row's id begins."""
+    slots, arena, start, length = table
+    first = np.int64(start[row])
+    hashed = np.int64(hash_of(arena, first, first + length[row], key) >> np.uint64(32))
+    return hashed & (slots.shape[0] - 1)  # type: ignore[return-value]
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _remove(table: Any, row: int, last: int) -> None:
-    slots, _, start, length, hashes = table
+def _slot_of_row(table: Any, row: int, key: Any) -> int:
+    slot = _own_slot(table, row, key)
+    while table[0][slot] != row:
+        slot = (slot + 1) & (table[0].shape[0] - 1)
+    return slot
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _remove(table: Any, row: int, last: int, key: Any) -> None:
+    slots, _, start, length = table
     mask = slots.shape[0] - 1
-    hole = _slot_of_row(slots, hashes[row], row)
-    slots[_slot_of_row(slots, hashes[last], last)] = row  # before anything else moves
+    hole = _slot_of_row(table, row, key)
+    of_last = _slot_of_row(table, last, key)
+    start[row], length[row] = start[last], length[last]
+    slots[of_last] = row
     slot = hole
     while True:  # what follows moves up, unless that would put it before its own place
         slot = (slot + 1) & mask
         if slots[slot] == NO_ROW:
             break
-        found = slots[slot]
-        own = np.int64(hashes[last if found == row else found]) & mask
+        own = _own_slot(table, slots[slot], key)
         if ((slot - own) & mask) >= ((slot - hole) & mask):
-            slots[hole] = found
+            slots[hole] = slots[slot]
             hole = slot
     slots[hole] = NO_ROW
-    start[row], length[row], hashes[row] = start[last], length[last], hashes[last]
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _rehash(slots: npt.NDArray[np.int32], hashes: npt.NDArray[np.uint32], n: int) -> None:
+def _rehash(table: Any, n: int, key: Any) -> None:
+    slots = table[0]
     for row in range(n):
-        slot = np.int64(hashes[row]) & (slots.shape[0] - 1)
+        slot = _own_slot(table, row, key)
         while slots[slot] != NO_ROW:
             slot = (slot + 1) & (slots.shape[0] - 1)
         slots[slot] = row
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _gather(arena: Bytes, start: Ints, rows: Ints, offsets: Ints, data: Bytes) -> None:
+def _gather(arena: Bytes, start: Any, rows: Ints, offsets: Ints, data: Bytes) -> None:
     for n in range(rows.shape[0]):
         for place in range(offsets[n], offsets[n + 1]):
-            data[place] = arena[start[rows[n]] + place - offsets[n]]
+            data[place] = arena[np.int64(start[rows[n]]) + place - offsets[n]]

@@ -49,6 +49,7 @@ UNKNOWN_USER = -1
 _PASSIVE_KINDS = DataSettings().passive_kinds
 _ITEMLESS_KINDS = DataSettings().itemless_kinds
 _N_DITHER = 1 << 16
+_LAST_TICK = 2**31 - 1
 
 
 class ProfileTable:
@@ -161,8 +162,7 @@ class ProfileTable:
         """
         at = self.memory.at(self.rows(ids))
         if self.storage.spill is not None:
-            self._tick += 1
-            histories(at, 0, self._tick)
+            histories(at, 0, self._next_tick())
         return at
 
     def fold(
@@ -204,7 +204,7 @@ class ProfileTable:
         """
         at = self._at(rows, events.values.shape[1])
         self._fold(at, *events.evidence)
-        self._tick += 1
+        self._next_tick()
         kept = (events.ts, events.item, events.kind, events.value, events.is_kept)
         ring, seen = self.memory.ring.ready(len(at)), self.memory.seen.ready(len(at))
         touch(at, ring, seen, self.interest.n_recent, self._tick, kept)
@@ -234,7 +234,7 @@ class ProfileTable:
 
         A user with events that wait stays. Rows that were given before mean nothing after it.
         """
-        return self.eviction.trim(self._tick)
+        return self.eviction.trim()
 
     def banks(self, rows: Ints) -> Banks:
         """Copies of the evidence of users; ``UNKNOWN_USER`` gives an empty profile."""
@@ -247,9 +247,8 @@ class ProfileTable:
 
     def histories(self, rows: Ints) -> Histories:
         """What users did; it counts as activity of theirs."""
-        self._tick += 1
         at = self.memory.at(np.asarray(rows, np.int64))
-        return histories(at, self.interest.n_recent, self._tick)
+        return histories(at, self.interest.n_recent, self._next_tick())
 
     def seen(self, row: int) -> npt.NDArray[np.int32]:
         """(n,) the distinct items that a user has touched, in rising order."""
@@ -298,6 +297,15 @@ class ProfileTable:
         if n_dims != self.memory.place.n_dims:
             raise ValueError(f"vectors of {n_dims} dims, not {self.memory.place.n_dims}")
         return self.memory.at(rows)
+
+    def _next_tick(self) -> int:
+        """The number of this call; when 31 bits are used up, all that was is long ago alike."""
+        if self._tick == _LAST_TICK:
+            zeros = np.zeros(len(self), np.int32)
+            records.put_matrix(self.memory.chunks, records.TICK, zeros)
+            self._tick = 0
+        self._tick += 1
+        return self._tick
 
     def _fold(self, at: Ints, *evidence: Any) -> None:
         place = self.memory.place

@@ -18,7 +18,7 @@ from recsys.interest.rings import (
     older_items,
     push_seen,
 )
-from recsys.memory import load_i32, store_i64
+from recsys.memory import load_i32, load_u16, store_i32
 
 Ints = npt.NDArray[np.int64]
 Columns = dict[str, npt.NDArray[Any]]
@@ -140,10 +140,10 @@ def _sizes(records: Ints, tick: int) -> Any:
         if records[b] == 0:
             continue
         n_events[b] = load_i32(records[b] + N_EVENTS)
-        held[b] = load_i32(records[b] + RING_COUNT)
+        held[b] = load_u16(records[b] + RING_COUNT)
         older[b] = load_i32(records[b] + SEEN_COUNT)
         if tick >= 0:
-            store_i64(records[b] + TICK, tick)
+            store_i32(records[b] + TICK, tick)
     return n_events, held, older
 
 
@@ -155,10 +155,10 @@ def _read(
         seen_bounds[b + 1] = seen_bounds[b]
         if records[b] == 0:
             continue
-        ts, item, kind, value = held_events(records[b])
+        us, item, kind, value = held_events(records[b])
         for place in range(bounds[b + 1] - bounds[b]):
-            to, of = bounds[b] + place, len(ts) - 1 - place
-            found[0][to], found[1][to] = item[of], ts[of]
+            to, of = bounds[b] + place, len(us) - 1 - place
+            found[0][to], found[1][to] = item[of], us[of] / 1e6
             found[2][to], found[3][to] = kind[of], value[of]
         touched = np.sort(np.concatenate((item, older_items(records[b]))))
         for place in range(len(touched)):
@@ -172,7 +172,7 @@ def _copy_held(records: Ints, starts: Ints, to: Any) -> None:
     for b in range(len(records)):
         held = held_events(records[b])
         n = len(held[0])
-        to[0][starts[b] : starts[b] + n] = held[0]
+        to[0][starts[b] : starts[b] + n] = held[0] / 1e6
         to[1][starts[b] : starts[b] + n] = held[1]
         to[2][starts[b] : starts[b] + n] = held[2]
         to[3][starts[b] : starts[b] + n] = held[3]

@@ -1,6 +1,6 @@
 """How one user is laid out in memory: a record of fixed size, with the fields of a fold side by side.
 
-    t_ref f64 | tick i64 | ring i64 | seen i64 | n_events, n_ring, n_seen, n_distinct i32 |
+    t_ref f64 | ring i64 | seen i64 | tick, n_events, n_seen i32 | n_ring, limit u16 |
     mass (H,) f32 | vectors
 
 ``vectors`` are the decayed sums (H, D) in float32, or the means (H, D) in float16, whose scale per
@@ -21,10 +21,11 @@ from recsys.memory import Chunks, f32_at, load_f64, store_f64, u8_at, u16_at
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-T_REF, TICK, RING, SEEN, N_EVENTS, RING_COUNT, SEEN_COUNT, SEEN_DISTINCT, MASS = (
-    0, 8, 16, 24, 32, 36, 40, 44, 48,
+T_REF, RING, SEEN, TICK, N_EVENTS, SEEN_COUNT, RING_COUNT, SEEN_LIMIT, MASS = (
+    0, 8, 16, 24, 28, 32, 36, 38, 40,
 )  # fmt: skip
-"""Bytes from the start of a record to its fields; ring and seen are addresses of blocks."""
+"""Bytes from the start of a record to its fields; ring and seen are addresses of blocks, limit is
+the base-2 logarithm of how much the older items may grow before repeats are taken out."""
 
 _CHUNK_BYTES = 1 << 21
 _NEAREST = 1 << 12

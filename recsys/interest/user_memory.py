@@ -15,9 +15,9 @@ import numpy.typing as npt
 from recsys.decay.fold import Place
 from recsys.interest import records
 from recsys.interest.recent import fill, recent_columns, seen_columns
-from recsys.interest.records import RING, RING_COUNT, SEEN, SEEN_COUNT, SEEN_DISTINCT
+from recsys.interest.records import RING, RING_COUNT, SEEN, SEEN_COUNT, SEEN_LIMIT
 from recsys.interest.rings import free_ring, free_seen, ring_blocks, seen_blocks
-from recsys.memory import store_i32, store_i64, u8_at
+from recsys.memory import store_i32, store_i64, store_u16, u8_at
 
 Ints = npt.NDArray[np.int64]
 
@@ -145,6 +145,6 @@ def _copy_in(found: Ints, states: npt.NDArray[np.uint8]) -> None:
         numba.carray(u8_at(found[n]), (states.shape[1],))[:] = states[n]
         store_i64(found[n] + RING, 0)
         store_i64(found[n] + SEEN, 0)
-        store_i32(found[n] + RING_COUNT, 0)
+        store_u16(found[n] + RING_COUNT, 0)
         store_i32(found[n] + SEEN_COUNT, 0)
-        store_i32(found[n] + SEEN_DISTINCT, 0)
+        store_u16(found[n] + SEEN_LIMIT, 0)

@@ -24,7 +24,7 @@ from tests.benchmarks.pool_parts import tables as made
 from tests.benchmarks.pool_parts.tables import N_PARTITIONS
 
 N_EVENTS = 30
-_AT_ONCE = 64_000
+_AT_ONCE = 4_000
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
