@@ -65,6 +65,7 @@ class Eviction:
         if storage.spill is None:
             return 0
         leaving = np.zeros(0, np.int64)
+        waiting = np.array([event.row for event in self._table.waiting], np.int64)
         if storage.ttl_s is not None and self._is_due(storage.ttl_s):
             leaving = np.flatnonzero(self._table.t_ref < self._latest - storage.ttl_s)[:_MOST]
             if len(leaving) < _MOST:
@@ -73,8 +74,8 @@ class Eviction:
             n_stay = storage.max_users - storage.max_users // _AT_ONCE
             active = records.field(self._table.memory.chunks, n_users, records.TICK, np.int32)
             order = np.argsort(active, kind="stable")
+            order = order[np.isin(order, waiting, invert=True)]
             leaving = np.union1d(leaving, order[: n_users - n_stay])
-        waiting = np.array([event.row for event in self._table.waiting], np.int64)
         leaving = np.setdiff1d(leaving, waiting)
         return self._evict(leaving[::-1]) if len(leaving) > 0 else 0
 
