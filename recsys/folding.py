@@ -57,7 +57,7 @@ _ATTEMPTS = 5
 
 
 def empty_state(basis: Basis, storage: Storage | None = None) -> tuple[ProfileTable, TrendState]:
-    """Profiles without users and a trend without items; None = as ``serving`` says, all in memory."""
+    """Profiles without users, held as ``storage`` (or the settings) say; a trend without items."""
     data, settings = basis.settings.data, basis.settings
     if storage is None:
         storage = Storage(settings.serving.profile_dtype)

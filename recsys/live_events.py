@@ -37,12 +37,12 @@ class LiveEvents(NamedTuple):
         """Events, and what they are to profiles and trend."""
         batch = _batch_of(events, basis)
         texts = None if basis.spoken is None else basis.spoken.table
-        places = np.flatnonzero(batch.waits)
+        places = np.flatnonzero(batch.waits).tolist()
         return cls(
             IdBytes.of([event.user_id for event in events]),
             basis.codes.prepare(batch, basis.model, basis.items, texts),
             is_positive(batch.kind, batch.value, basis.settings.interest).astype(np.float64),
-            tuple((int(n), events[n]) for n in places if only_lacks_words(events[n], basis)),
+            tuple((n, events[n]) for n in places if only_lacks_words(events[n], basis)),
         )
 
     def part(self, first: int, last: int) -> LiveEvents:

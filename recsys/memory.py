@@ -2,8 +2,8 @@
 
 A chunk is allocated once and stays where it is until it is dropped, so growth copies nothing: a new
 chunk of untouched pages costs the same however many there are. Compiled code takes the addresses of
-records and reads their fields with the ``load_*`` and ``store_*`` functions below, so one call serves
-the records of many tables. Nothing there checks bounds: the callers do.
+records and reads their fields with the ``load_*`` and ``store_*`` functions below, so one call
+serves the records of many tables. Nothing there checks bounds: the callers do.
 """
 
 from __future__ import annotations
@@ -58,8 +58,12 @@ class Chunks:
     def at(self, rows: Addresses) -> Addresses:
         """(T,) addresses of records; -1 gives 0, which is nowhere."""
         found = np.empty(len(rows), np.int64)
-        _locate(self.addresses, self.shift, self.record_bytes, rows, found)
+        self.locate(rows, found)
         return found
+
+    def locate(self, rows: Addresses, found: Addresses) -> None:
+        """``at`` into an array, which may be ``rows`` itself."""
+        _locate(self.addresses, self.shift, self.record_bytes, rows, found)
 
     def forget(self, n_records: int) -> None:
         """Give back the chunks that the first ``n_records`` do not need."""
@@ -119,12 +123,15 @@ load_u8, store_u8 = _at(types.uint8)
 load_i8, store_i8 = _at(types.int8)
 
 
+_pointer_to: Any = types.CPointer  # type: ignore[attr-defined]
+
+
 def _pointer(kind: Any) -> Any:
     def point(typing_context: Any, address: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
 
-        return types.CPointer(kind)(types.int64), generate
+        return _pointer_to(kind)(types.int64), generate
 
     return intrinsic(point)
 

@@ -18,7 +18,6 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from recsys.events import UNKNOWN_ITEM
 from recsys.trend_index import NO_ENTRY, add_counts, add_masses, latest_counted, rehash
 
 Times = npt.NDArray[np.float64]
@@ -134,7 +133,7 @@ class TrendState:
         return dense
 
     def columns(self) -> dict[str, npt.NDArray[Any]]:
-        """``item`` (n,) in rising order, ``mass`` (n, Ht) as of ``t_ref`` (1,), and ``half_lives_s`` (Ht,)."""
+        """``item`` (n,) rising, ``mass`` (n, Ht) as of ``t_ref`` (1,), ``half_lives_s`` (Ht,)."""
         order = np.argsort(self.items)
         return {
             "item": self.items[order],

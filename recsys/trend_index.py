@@ -6,6 +6,8 @@ and their masses. Room for more entries is made by ``recsys.trend``.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 import numpy.typing as npt
@@ -30,17 +32,18 @@ def latest_counted(items: Items, ts: Times, weight: Times) -> float:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _slot_of(slots: Items, items: Items, item: int) -> int:
+def _slot_of(slots: Items, items: Items, item: int) -> Any:
     """The slot of an item, or the empty one where it belongs."""
     mixed = np.uint64(item) * np.uint64(0x9E3779B97F4A7C15)
     slot = np.int64(mixed >> np.uint64(33)) & (slots.shape[0] - 1)
     while slots[slot] != NO_ENTRY and items[slots[slot]] != item:
         slot = (slot + 1) & (slots.shape[0] - 1)
-    return slot  # type: ignore[return-value]
+    return slot
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def rehash(slots: Items, items: Items) -> None:
+    """Find all items in slots that are empty still."""
     for entry in range(items.shape[0]):
         slots[_slot_of(slots, items, items[entry])] = entry
 
@@ -58,7 +61,7 @@ def _entry(index: tuple[Items, Items, Mass], n: int, item: int) -> int:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def add_counts(  # noqa: PLR0913, PLR0917
+def add_counts(
     index: tuple[Items, Items, Mass],
     n: int,
     item: Items,

@@ -20,10 +20,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from recsys.decay.halves import float_to_half, half_to_float
 from recsys.memory import (
-    bits_of_float,
     f32_at,
-    float_of_bits,
     load_f64,
     prefetch,
     store_f64,
@@ -61,14 +60,14 @@ class Place(NamedTuple):
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _is_zero(vector: Floats) -> bool:
-    for d in range(vector.shape[0]):
+    for d in range(vector.shape[0]):  # noqa: SIM110 - numba knows no generators
         if vector[d] != 0.0:
             return False
     return True
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _fold_state(  # noqa: PLR0913, PLR0917 - numba compiles arrays, not objects
+def _fold_state(  # noqa: C901, PLR0913, PLR0917 - numba compiles arrays, not objects
     sums: Floats,
     mass: Floats,
     t_ref: float,
@@ -145,28 +144,6 @@ def _fold_means(  # noqa: PLR0913, PLR0917
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def half_to_float(half: int) -> float:
-    """The float32 of the bits of a finite float16."""
-    bits = np.uint32(np.uint32(half & 0x8000) << np.uint32(16))
-    bits = np.uint32(bits | np.uint32(np.uint32(half & 0x7FFF) << np.uint32(13)))
-    return float_of_bits(bits) * np.float32(2.0**112)  # type: ignore[no-any-return]
-
-
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def float_to_half(number: float, dither: int) -> int:
-    """The bits of a float16 near a float32 of size at most 2: the one above or below, by chance.
-
-    Args:
-        number: float32.
-        dither: 0 to 8191; evenly spread, the float16 is ``number`` on average.
-    """
-    bits = bits_of_float(np.float32(number * np.float32(2.0**-112)))
-    size = np.uint32(np.uint32(bits & np.uint32(0x7FFFFFFF)) + np.uint32(dither))
-    sign = np.uint32(np.uint32(bits >> np.uint32(16)) & np.uint32(0x8000))
-    return np.uint16(np.uint32(size >> np.uint32(13)) | sign)
-
-
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def fold_records(  # noqa: PLR0913, PLR0917
     records: Ints,
     place: Place,
@@ -181,10 +158,7 @@ def fold_records(  # noqa: PLR0913, PLR0917
     Args:
         records: (T,) int64 address of the record that each event belongs to; not checked.
         place: where a state stands in it.
-        ts: as of ``fold_events``, like the next three.
-        importance: (T, H).
-        vector_index: (T,).
-        vectors: (M, D).
+        ts, importance, vector_index, vectors: as of ``fold_events``.
         rates: (H,) ln 2 / half-life.
     """
     shape = (place.n_half_lives, place.n_dims)
@@ -223,12 +197,7 @@ def fold_half_records(  # noqa: PLR0913, PLR0917
 
     Args:
         records: as of ``fold_records``, like all but the last two.
-        place: where a state stands.
-        ts: (T,).
-        importance: (T, H).
-        vector_index: (T,).
-        vectors: (M, D).
-        rates: (H,).
+        place, ts, importance, vector_index, vectors, rates: the same.
         dither: at least H * D numbers of 0 to 8191, evenly spread; event j starts somewhere.
         seed: where event 0 starts; a batch of T events uses T of them.
     """

@@ -114,7 +114,7 @@ class Eviction:
             log.warning("everybody stays in memory: %s", error)
             return 0
         table.memory.remove(rows)
-        moved = {}
+        moved: dict[int, int] = {}
         for row in rows.tolist():
             last = table.ids.remove(row)
             if last != row:

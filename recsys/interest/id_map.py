@@ -59,7 +59,7 @@ class IdBytes(NamedTuple):
 
     def strings(self) -> list[str]:
         """The ids as Python strings."""
-        return self.array().to_pylist()  # type: ignore[no-any-return]
+        return list(self.array().to_pylist())
 
 
 class IdMap:
@@ -81,8 +81,12 @@ class IdMap:
     def find(self, ids: IdBytes) -> Ints:
         """(T,) rows of ids; ``NO_ROW`` for those that are not there."""
         rows = np.empty(len(ids), np.int64)
-        _find(self._table, *ids, rows, _KEY)
+        self.find_into(ids, rows)
         return rows
+
+    def find_into(self, ids: IdBytes, rows: Ints) -> None:
+        """``find``, into an array (T,)."""
+        _find(self._table, ids.data, ids.offsets, rows, _KEY)
 
     def add(self, ids: IdBytes) -> Ints:
         """(T,) rows of ids; those that are not there get the next rows, in their order."""
@@ -141,12 +145,12 @@ def _grown(array: npt.NDArray[Any], n: int, size: int) -> npt.NDArray[Any]:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _rotated(x: int, n: int) -> int:
+def _rotated(x: Any, n: int) -> Any:
     return (x << np.uint64(n)) | (x >> np.uint64(64 - n))
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _round(v0: int, v1: int, v2: int, v3: int) -> tuple[int, int, int, int]:
+def _round(v0: Any, v1: Any, v2: Any, v3: Any) -> tuple[Any, Any, Any, Any]:
     v0 = v0 + v1
     v1 = _rotated(v1, 13) ^ v0
     v0 = _rotated(v0, 32)
@@ -161,7 +165,7 @@ def _round(v0: int, v1: int, v2: int, v3: int) -> tuple[int, int, int, int]:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def hash_of(data: Bytes, first: int, last: int, key: Any) -> int:
+def hash_of(data: Bytes, first: int, last: int, key: Any) -> Any:
     """SipHash-1-3 (Aumasson and Bernstein 2012) of ``data[first:last]``, 64 bits."""
     v0, v1 = key[0] ^ np.uint64(0x736F6D6570736575), key[1] ^ np.uint64(0x646F72616E646F6D)
     v2, v3 = key[0] ^ np.uint64(0x6C7967656E657261), key[1] ^ np.uint64(0x7465646279746573)
@@ -183,7 +187,7 @@ def hash_of(data: Bytes, first: int, last: int, key: Any) -> int:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _slot_of(table: Any, data: Bytes, first: int, last: int, hashed: int) -> int:
+def _slot_of(table: Any, data: Bytes, first: int, last: int, hashed: int) -> Any:
     """The slot of an id, or the empty one where it belongs."""
     slots, arena, start, length = table
     slot = hashed & (slots.shape[0] - 1)
@@ -196,7 +200,7 @@ def _slot_of(table: Any, data: Bytes, first: int, last: int, hashed: int) -> int
             if place == last - first:
                 break
         slot = (slot + 1) & (slots.shape[0] - 1)
-    return slot  # type: ignore[no-any-return]
+    return slot
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
@@ -208,7 +212,7 @@ def _find(table: Any, data: Bytes, offsets: Ints, rows: Ints, key: Any) -> None:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _add(  # noqa: PLR0913, PLR0917
+def _add(
     table: Any, data: Bytes, offsets: Ints, rows: Ints, key: Any, ends: tuple[int, int]
 ) -> tuple[int, int]:
     slots, arena, start, length = table
@@ -230,16 +234,16 @@ def _add(  # noqa: PLR0913, PLR0917
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _own_slot(table: Any, row: int, key: Any) -> int:
+def _own_slot(table: Any, row: int, key: Any) -> Any:
     """The slot where the search for a row's id begins."""
     slots, arena, start, length = table
     first = np.int64(start[row])
     hashed = np.int64(hash_of(arena, first, first + length[row], key) >> np.uint64(32))
-    return hashed & (slots.shape[0] - 1)  # type: ignore[return-value]
+    return hashed & (slots.shape[0] - 1)
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _slot_of_row(table: Any, row: int, key: Any) -> int:
+def _slot_of_row(table: Any, row: int, key: Any) -> Any:
     slot = _own_slot(table, row, key)
     while table[0][slot] != row:
         slot = (slot + 1) & (table[0].shape[0] - 1)

@@ -45,7 +45,7 @@ class Prepared(NamedTuple):
 
     def pick(self, rows: Any) -> Prepared:
         """Some events: a slice, or an array of positions."""
-        return Prepared(*(part[rows] for part in self[:-1]), self.values)
+        return self._replace(**{name: getattr(self, name)[rows] for name in self._fields[:-1]})
 
     @property
     def evidence(self) -> tuple[Times, Floats, npt.NDArray[np.int64], Floats]:
@@ -123,7 +123,8 @@ class KindCodes:
         # what needs no item, and says nothing, lacks none
         needs_none = codes_of(events.kind, self._itemless, 0) == 1
         is_mute = np.full(len(is_known), True) if events.text is None else events.text == NO_TEXT
-        return events.waits | (~is_known & is_mute & ~needs_none)
+        lacks: Bools = events.waits | (~is_known & is_mute & ~needs_none)
+        return lacks
 
 
 def evidence_of(

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from recsys.interest import records
 from recsys.interest.id_map import IdBytes
 from recsys.interest.recent import fill, recent_columns, seen_columns
+from recsys.interest.storage import Storage
 from recsys.interest.waiting import WaitingEvents
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def columns_of(table: ProfileTable) -> dict[str, dict[str, Column]]:
     parts = [_groups(table)]
     if table.eviction.file is not None:
         for profiles in table.eviction.file.parts(_EVICTED_AT_ONCE):
-            some = table.like()
+            some = _like(table)
             table.eviction.restore(profiles, some)
             parts.append(_groups(some))
     groups = parts[0] if len(parts) == 1 else _joined(parts)
@@ -83,6 +84,13 @@ def fill_table(table: ProfileTable, columns: Mapping[str, Group]) -> None:
     table.more = {name: group for name, group in columns.items() if name not in known}
 
 
+def _like(table: ProfileTable) -> ProfileTable:
+    """An empty table of the same settings, in which everybody stays in memory."""
+    kinds = table.kinds, table.passive_kinds, table.itemless_kinds
+    storage = Storage(table.storage.dtype)
+    return type(table)(table.memory.place.n_dims, table.interest, *kinds, storage)
+
+
 def _groups(table: ProfileTable) -> dict[str, dict[str, Column]]:
     place, chunks, n = table.memory.place, table.memory.chunks, len(table)
     name, kind = ("means", np.float16) if table.storage.is_half else ("sums", np.float32)
@@ -104,11 +112,11 @@ def _groups(table: ProfileTable) -> dict[str, dict[str, Column]]:
 def _vectors(state: Group, sign: str, mass: Column, is_half: bool) -> Column:
     """Sums or means, whichever is wanted, of what is there."""
     sums, means = state.get(f"{sign}sums"), state.get(f"{sign}means")
-    if is_half:
-        return records.half_means(sums, mass) if means is None else np.asarray(means, np.float16)
-    if sums is not None:
-        return np.asarray(sums, np.float32)
-    return np.asarray(means, np.float32) * mass[..., None]
+    if sums is None:
+        means = np.asarray(means, np.float16)
+        return means if is_half else means.astype(np.float32) * mass[..., None]
+    sums = np.asarray(sums, np.float32)
+    return records.half_means(sums, mass) if is_half else sums
 
 
 def _joined(parts: list[dict[str, dict[str, Column]]]) -> dict[str, dict[str, Column]]:

@@ -11,7 +11,6 @@ active go to a file, ``rows`` brings back whoever is asked for. Rows are good un
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from recsys.decay.fold import fold_half_records, fold_records
 from recsys.interest import profile_columns, records
 from recsys.interest.eviction import Eviction
+from recsys.interest.folder import Folder
 from recsys.interest.id_map import IdBytes, IdMap
 from recsys.interest.model import (
     Banks,
@@ -32,7 +31,7 @@ from recsys.interest.model import (
     TextTable,
     split_banks,
 )
-from recsys.interest.prepared import UNKNOWN_KIND, KindCodes, Prepared, evidence_of
+from recsys.interest.prepared import KindCodes, Prepared, evidence_of
 from recsys.interest.recent import Histories, RecentEvents, histories
 from recsys.interest.rings import touch
 from recsys.interest.storage import Storage
@@ -40,15 +39,12 @@ from recsys.interest.user_memory import UserMemory
 from recsys.interest.waiting import WaitingEvents
 from recsys.settings import DataSettings, InterestSettings
 
-__all__ = ["UNKNOWN_KIND", "UNKNOWN_USER", "ProfileTable"]
-
 Columns = Mapping[str, Mapping[str, npt.NDArray[Any]]]
 Ints = npt.NDArray[np.int64]
 
 UNKNOWN_USER = -1
 _PASSIVE_KINDS = DataSettings().passive_kinds
 _ITEMLESS_KINDS = DataSettings().itemless_kinds
-_N_DITHER = 1 << 16
 _LAST_TICK = 2**31 - 1
 
 
@@ -81,14 +77,12 @@ class ProfileTable:
         self.codes = KindCodes(self.kinds, passive_kinds, itemless_kinds, interest)
         lives = np.array([*interest.half_lives_s, *interest.negative_half_lives_s])
         self.n_positive = len(interest.half_lives_s)
-        self._rates = math.log(2.0) / lives
         self.ids = IdMap()
         place = records.place_of(len(lives), n_dims, self.storage.is_half)
         self.memory = UserMemory(place, interest.n_recent)
         self.eviction = Eviction(self)
         self._tick = 0
-        self._n_rounded = self.storage.seed
-        self._dither = _dither(self.storage, len(lives) * n_dims)
+        self._folder = Folder(place, lives, self.storage)
         self.waiting = WaitingEvents()
         """Events that are evidence as soon as their words can be read; whoever folds fills it."""
         self.more: dict[str, Mapping[str, npt.NDArray[Any]]] = {}
@@ -155,15 +149,17 @@ class ProfileTable:
                 self.memory.add(len(self.ids) - len(self.memory))
         return rows
 
-    def addresses(self, ids: IdBytes) -> Ints:
-        """(T,) where users stand in memory, until the next ``trim``; 0 = unknown.
+    def locate(self, ids: IdBytes, at: Ints) -> None:
+        """Write into ``at`` (T,) where users stand in memory, until the next ``trim``; 0 = unknown.
 
         It counts as activity of theirs. Raises as ``rows`` does.
         """
-        at = self.memory.at(self.rows(ids))
+        self.ids.find_into(ids, at)
+        if self.eviction.n_evicted > 0:
+            at[:] = self.rows(ids)
+        self.memory.locate(at)
         if self.storage.spill is not None:
             histories(at, 0, self._next_tick())
-        return at
 
     def fold(
         self,
@@ -203,7 +199,7 @@ class ProfileTable:
             events: of ``codes.prepare``, of this table or of another of the same settings.
         """
         at = self._at(rows, events.values.shape[1])
-        self._fold(at, *events.evidence)
+        self._folder.fold(at, *events.evidence)
         self._next_tick()
         kept = (events.ts, events.item, events.kind, events.value, events.is_kept)
         ring, seen = self.memory.ring.ready(len(at)), self.memory.seen.ready(len(at))
@@ -226,13 +222,15 @@ class ProfileTable:
         found = evidence_of(events, model, items, texts)
         importance, index, values = found.arrays
         at = self._at(np.asarray(rows, np.int64), values.shape[1])
-        self._fold(at, np.ascontiguousarray(events.ts, np.float64), importance, index, values)
+        self._folder.fold(
+            at, np.ascontiguousarray(events.ts, np.float64), importance, index, values
+        )
         return found
 
     def trim(self) -> int:
         """Let those leave memory who are too many, or too long away; how many left.
 
-        A user with events that wait stays. Rows that were given before mean nothing after it.
+        Rows that were given before mean nothing after it. A user with events that wait stays.
         """
         return self.eviction.trim()
 
@@ -284,12 +282,6 @@ class ProfileTable:
         profile_columns.fill_table(table, columns)
         return table
 
-    def like(self) -> ProfileTable:
-        """An empty table of the same settings, in which everybody stays in memory."""
-        storage = Storage(self.storage.dtype, self.storage.seed)
-        given = (self.kinds, self.passive_kinds, self.itemless_kinds, storage)
-        return ProfileTable(self.memory.place.n_dims, self.interest, *given)
-
     def _at(self, rows: Ints, n_dims: int) -> Ints:
         rows = np.ascontiguousarray(rows, np.int64)
         if rows.size > 0 and (rows.min() < 0 or rows.max() >= len(self)):
@@ -299,26 +291,10 @@ class ProfileTable:
         return self.memory.at(rows)
 
     def _next_tick(self) -> int:
-        """The number of this call; when 31 bits are used up, all that was is long ago alike."""
+        """The number of this call; after 31 bits, all that was is long ago alike."""
         if self._tick == _LAST_TICK:
             zeros = np.zeros(len(self), np.int32)
             records.put_matrix(self.memory.chunks, records.TICK, zeros)
             self._tick = 0
         self._tick += 1
         return self._tick
-
-    def _fold(self, at: Ints, *evidence: Any) -> None:
-        place = self.memory.place
-        if not self.storage.is_half:
-            fold_records(at, place, *evidence, self._rates)
-            return
-        fold_half_records(at, place, *evidence, self._rates, self._dither, self._n_rounded)
-        self._n_rounded += len(at)
-
-
-def _dither(storage: Storage, n_least: int) -> npt.NDArray[np.uint16]:
-    """Evenly spread chances, 0 to 8191."""
-    if not storage.is_half:
-        return np.zeros(0, np.uint16)
-    rng = np.random.default_rng(storage.seed)
-    return rng.integers(0, 1 << 13, n_least + _N_DITHER).astype(np.uint16)

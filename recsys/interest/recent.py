@@ -9,10 +9,10 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from recsys.interest.blocks import Blocks
 from recsys.interest.records import N_EVENTS, RING_COUNT, SEEN_COUNT, TICK
 from recsys.interest.rings import (
     RING_BLOCK,
-    Blocks,
     begin,
     held_events,
     older_items,
@@ -186,7 +186,7 @@ def _copy_older(records: Ints, starts: Ints, to: npt.NDArray[np.int32]) -> None:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _fill(records: Ints, ring: Any, seen: Any, n_recent: int, ends: Ints, events: Any) -> None:  # noqa: PLR0913, PLR0917
+def _fill(records: Ints, ring: Any, seen: Any, n_recent: int, ends: Ints, events: Any) -> None:
     for b in range(len(records)):
         begin(records[b], ring, seen, n_recent, ends[b - 1] if b > 0 else 0, ends[b], events)
 

@@ -1,10 +1,10 @@
-"""How one user is laid out in memory: a record of fixed size, with the fields of a fold side by side.
+"""How one user is laid out in memory: a record of fixed size, with what a fold needs side by side.
 
     t_ref f64 | ring i64 | seen i64 | tick, n_events, n_seen i32 | n_ring, limit u16 |
     mass (H,) f32 | vectors
 
 ``vectors`` are the decayed sums (H, D) in float32, or the means (H, D) in float16, whose scale per
-row is the mass. A fold touches one record and the blocks of recent events (``recsys.interest.rings``).
+row is the mass. A fold touches one record, and blocks of recent events (``recsys.interest.rings``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from recsys.decay.fold import Place, float_to_half, half_to_float
+from recsys.decay.fold import Place
+from recsys.decay.halves import float_to_half, half_to_float
 from recsys.memory import Chunks, f32_at, load_f64, store_f64, u8_at, u16_at
 
 Floats = npt.NDArray[np.float32]
@@ -50,9 +51,15 @@ def _rounded(size: int, step: int) -> int:
     return -(-size // step) * step
 
 
-def empty(chunks: Chunks, rows: Ints) -> None:
-    """Make records those of users of whom there is no event; they are zeros already."""
-    _empty(chunks.at(rows), chunks.record_bytes)
+def empty(records: Ints, n_used: int, place: Place) -> None:
+    """Make records those of users of whom there is no event.
+
+    Args:
+        records: (B,) addresses.
+        n_used: so many, the first ones, were somebody's before; the others are zeros already.
+        place: of the states.
+    """
+    _empty(records, n_used, place.record_bytes)
 
 
 def read_states(
@@ -114,10 +121,11 @@ def half_means(sums: Floats, mass: Floats) -> npt.NDArray[np.float16]:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _empty(records: Ints, record_bytes: int) -> None:
-    for at in records:
-        numba.carray(u8_at(at), (record_bytes,))[:] = 0
-        store_f64(at + T_REF, -np.inf)
+def _empty(records: Ints, n_used: int, record_bytes: int) -> None:
+    for b in range(records.shape[0]):
+        if b < n_used:
+            numba.carray(u8_at(records[b]), (record_bytes,))[:] = 0
+        store_f64(records[b] + T_REF, -np.inf)
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]

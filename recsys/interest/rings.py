@@ -4,10 +4,10 @@ Both stand in blocks of fixed size, linked from a user's record, so a user takes
 there is, and nothing is copied when a user's history grows.
 
 A ring is a circle of blocks of 8 events in order of (ts, item, kind): the record names the newest
-block, whose ``next`` is the oldest. When all its blocks are full, the oldest one becomes the newest,
-and its items go to the user's older items: a chain of blocks of 14. Those may repeat themselves;
-repeats are taken out whenever the chain has doubled. So the set of seen items is exact. Times are
-whole microseconds, the resolution of every stored time, in 7 bytes.
+block, whose ``next`` is the oldest. When all its blocks are full, the oldest one becomes the
+newest, and its items go to the user's older items: a chain of blocks of 14. Those may repeat
+themselves; repeats are taken out whenever the chain has doubled. So the set of seen items is exact.
+Times are whole microseconds, the resolution of every stored time, in 7 bytes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from recsys.interest.blocks import Blocks, give, take
 from recsys.interest.records import (
     N_EVENTS,
     RING,
@@ -28,17 +29,16 @@ from recsys.interest.records import (
     TICK,
 )
 from recsys.memory import (
-    Chunks,
     load_f32,
-    load_i32,
     load_i8,
+    load_i32,
     load_i64,
     load_u8,
     load_u16,
     load_u32,
     store_f32,
-    store_i32,
     store_i8,
+    store_i32,
     store_i64,
     store_u8,
     store_u16,
@@ -51,22 +51,7 @@ RING_BLOCK, SEEN_BLOCK = 8, 14
 _RING_BYTES, _ITEM, _VALUE, _TS_LOW, _TS_MIDDLE, _TS_HIGH, _KIND = 136, 8, 40, 72, 104, 120, 128
 _US_PER_S = 1e6
 _SEEN_BYTES, _SEEN_ITEM = 64, 8
-_SHIFT = 11
 _FEW = 8 * SEEN_BLOCK
-_USED, _FREE = 0, 1
-
-
-class Blocks(Chunks):
-    """Blocks whose first field is the address of another one; 0 = none."""
-
-    def __init__(self, record_bytes: int) -> None:
-        super().__init__(record_bytes, _SHIFT)
-        self._state = np.zeros(2, np.int64)  # blocks ever used; the first that was given back
-
-    def ready(self, n_more: int) -> tuple[Any, int, int, Any]:
-        """With room for so many more: what the compiled functions below take."""
-        self.reserve(int(self._state[_USED]) + n_more)
-        return self.addresses, self.shift, self.record_bytes, self._state
 
 
 def ring_blocks() -> Blocks:
@@ -80,30 +65,11 @@ def seen_blocks() -> Blocks:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _take(blocks: Any) -> int:
-    """A block; room was reserved before."""
-    addresses, shift, record_bytes, state = blocks
-    block = state[_FREE]
-    if block != 0:
-        state[_FREE] = load_i64(block)
-        return block  # type: ignore[no-any-return]
-    number = state[_USED]
-    state[_USED] += 1
-    return addresses[number >> shift] + (number & ((1 << shift) - 1)) * record_bytes  # type: ignore[no-any-return]
-
-
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _give(blocks: Any, block: int) -> None:
-    store_i64(block, blocks[3][_FREE])
-    blocks[3][_FREE] = block
-
-
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _chain(record: int, seen: Any, item: int) -> int:
+def _chain(record: int, seen: Any, item: int) -> Any:
     """Add an item to a user's chain; return how many stand there."""
     count, head = load_i32(record + SEEN_COUNT), load_i64(record + SEEN)
     if count % SEEN_BLOCK == 0:
-        new = _take(seen)
+        new = take(seen)
         store_i64(new, head)
         head = new
         store_i64(record + SEEN, head)
@@ -148,7 +114,7 @@ def free_seen(record: int, seen: Any) -> None:
     left, block = load_i32(record + SEEN_COUNT), load_i64(record + SEEN)
     while left > 0:
         following = load_i64(block)
-        _give(seen, block)
+        give(seen, block)
         left -= (left - 1) % SEEN_BLOCK + 1
         block = following
     store_i64(record + SEEN, 0)
@@ -162,7 +128,7 @@ def free_ring(record: int, ring: Any) -> None:
     block = newest
     for _ in range((count + RING_BLOCK - 1) // RING_BLOCK):
         following = load_i64(block)
-        _give(ring, block)
+        give(ring, block)
         block = following
     store_i64(record + RING, 0)
     store_u16(record + RING_COUNT, 0)
@@ -179,7 +145,7 @@ def _append(record: int, ring: Any, seen: Any, most_blocks: int) -> int:
                 push_seen(record, seen, load_i32(newest + _ITEM + 4 * slot))
             count -= RING_BLOCK
         else:
-            new = _take(ring)
+            new = take(ring)
             oldest = new
             if newest != 0:
                 oldest = load_i64(newest)
@@ -192,13 +158,13 @@ def _append(record: int, ring: Any, seen: Any, most_blocks: int) -> int:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def in_us(ts: float) -> int:
+def in_us(ts: float) -> Any:
     """Unix seconds as whole microseconds, within what 56 bits hold."""
     return np.int64(np.round(min(max(ts, -3.6e10), 3.6e10) * _US_PER_S))
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _put(at: int, slot: int, us: int, item: int, kind: int, value: float) -> None:  # noqa: PLR0913, PLR0917
+def _put(at: int, slot: int, us: int, item: int, kind: int, value: float) -> None:
     store_u32(at + _TS_LOW + 4 * slot, us & 0xFFFFFFFF)
     store_u16(at + _TS_MIDDLE + 2 * slot, (us >> 32) & 0xFFFF)
     store_i8(at + _TS_HIGH + slot, us >> 48)
@@ -208,7 +174,7 @@ def _put(at: int, slot: int, us: int, item: int, kind: int, value: float) -> Non
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _key(at: int, slot: int) -> tuple[int, int, int]:
+def _key(at: int, slot: int) -> tuple[Any, Any, Any]:
     high, middle = np.int64(load_i8(at + _TS_HIGH + slot)), load_u16(at + _TS_MIDDLE + 2 * slot)
     low = np.int64(load_u32(at + _TS_LOW + 4 * slot))
     return (
@@ -277,7 +243,7 @@ def held_events(record: int) -> Any:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def touch(records: Ints, ring: Any, seen: Any, n_recent: int, tick: int, events: Any) -> None:  # noqa: PLR0913, PLR0917
+def touch(records: Ints, ring: Any, seen: Any, n_recent: int, tick: int, events: Any) -> None:
     """Count T events, and keep those that are kept as recent and seen.
 
     Args:
@@ -299,17 +265,12 @@ def touch(records: Ints, ring: Any, seen: Any, n_recent: int, tick: int, events:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def begin(record: int, ring: Any, seen: Any, n_recent: int, first: int, last: int, events: Any) -> None:  # noqa: PLR0913, PLR0917
+def begin(  # noqa: PLR0913, PLR0917
+    record: int, ring: Any, seen: Any, n_recent: int, first: int, last: int, events: Any
+) -> None:
     """Give a user without history the events ``first:last``, sorted from the oldest on.
 
-    Args:
-        record: address.
-        ring: blocks, with room.
-        seen: blocks, with room.
-        n_recent: R.
-        first: of the events.
-        last: exclusive.
-        events: ts, item, kind and value of many users.
+    Arguments as of ``add_event`` and ``touch``.
     """
     ts, item, kind, value = events
     most = ((n_recent + RING_BLOCK - 1) // RING_BLOCK + 1) * RING_BLOCK
@@ -322,7 +283,7 @@ def begin(record: int, ring: Any, seen: Any, n_recent: int, first: int, last: in
     for t in range(first, last):
         slot = (t - first) % RING_BLOCK
         if slot == 0:
-            new = _take(ring)
+            new = take(ring)
             if block == 0:
                 oldest = new
             else:

@@ -1,13 +1,14 @@
-"""Profiles that were evicted from memory: a local file, from which a read or a fold brings them back.
+"""Profiles that were evicted from memory: a local file, from which a read or a fold brings them.
 
 The file is no record: ledger and snapshots are. It is made anew by whoever opens it, so it needs no
-durability, and what was left by a process that died is gone. A checksum per profile tells whether
-the disk gave back what it was given.
+durability, and what a process left that died is replaced; two processes that name one file have a
+file each. A checksum per profile tells whether the disk gave back what it was given.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import weakref
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -39,6 +40,7 @@ class SpillFile:
         except (OSError, sqlite3.Error) as error:
             raise self._error(error) from error
         self._n = 0
+        self._end = weakref.finalize(self, _remove, self._file, path, path.stat().st_ino)
 
     def __len__(self) -> int:
         """Profiles that are in the file."""
@@ -76,7 +78,7 @@ class SpillFile:
             some = list(dict.fromkeys(users[first : first + _IDS_PER_QUERY]))
             marks = ",".join("?" * len(some))
             where = f"FROM profiles WHERE user IN ({marks})"
-            rows = self._rows(f"SELECT user, crc, data {where}", some)  # noqa: S608 - marks alone
+            rows = self._rows(f"SELECT user, crc, data {where}", some)
             found += [self._checked(*row) for row in rows]
             if len(rows) > 0:
                 self._rows(f"DELETE {where}", some)
@@ -99,9 +101,8 @@ class SpillFile:
             part = [self._checked(*row) for row in self._rows(query, [last, n_users])]
 
     def close(self) -> None:
-        """Remove the file."""
-        self._file.close()
-        self.path.unlink(missing_ok=True)
+        """Remove the file; so it ends too when nobody holds it any more."""
+        self._end()
 
     def _rows(self, query: str, values: Sequence[object]) -> list[tuple[bytes, int, bytes]]:
         try:
@@ -122,3 +123,10 @@ class SpillFile:
             f"cannot be used ({error})",
             "Free disk space, or set serving.spill_folder to another disk",
         )
+
+
+def _remove(file: sqlite3.Connection, path: Path, inode: int) -> None:
+    """Close the file, and take its name away if it still is its own."""
+    file.close()
+    if path.exists() and path.stat().st_ino == inode:
+        path.unlink(missing_ok=True)

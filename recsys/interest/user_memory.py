@@ -39,6 +39,7 @@ class UserMemory:
         self.ring = ring_blocks()
         self.seen = seen_blocks()
         self._n = 0
+        self._n_used = 0  # records that were ever anybody's
 
     def __len__(self) -> int:
         """B."""
@@ -47,6 +48,10 @@ class UserMemory:
     def at(self, rows: Ints) -> Ints:
         """(T,) addresses of rows; -1 gives 0."""
         return self.chunks.at(rows)
+
+    def locate(self, rows: Ints) -> None:
+        """``at``, in place of the rows."""
+        self.chunks.locate(rows, rows)
 
     def all(self) -> Ints:
         """(B,) addresses."""
@@ -57,7 +62,8 @@ class UserMemory:
         rows = np.arange(self._n, self._n + n_more)
         self._n += n_more
         self.chunks.reserve(self._n)
-        records.empty(self.chunks, rows)
+        records.empty(self.at(rows), max(self._n_used - self._n + n_more, 0), self.place)
+        self._n_used = max(self._n_used, self._n)
         return rows
 
     def remove(self, rows: Ints) -> None:
@@ -74,6 +80,7 @@ class UserMemory:
         self._n -= len(rows)
         if self.chunks.capacity - self._n > 2 << self.chunks.shift:
             self.chunks.forget(self._n + (1 << self.chunks.shift))
+            self._n_used = min(self._n_used, self.chunks.capacity)
 
     def pack(self, rows: Ints) -> list[bytes]:
         """All that is held of each of some users, to the last bit."""
@@ -112,9 +119,11 @@ class UserMemory:
             events.append(np.frombuffer(data, _PACKED, n, start))
             items.append(np.frombuffer(data, np.int32, m, start + n * _PACKED.itemsize))
         held = np.concatenate(events)
-        recent = {name: np.ascontiguousarray(held[name]) for name in _PACKED.names or ()}
+        recent: dict[str, npt.NDArray[Any]] = {
+            name: np.ascontiguousarray(held[name]) for name in _PACKED.names or ()
+        }
         recent["count"] = counts[:, 0]
-        seen = {
+        seen: dict[str, npt.NDArray[Any]] = {
             "row": np.repeat(np.arange(len(packed)), counts[:, 1]),
             "item": np.concatenate(items),
         }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -91,9 +90,7 @@ class Ground:
         days, folder = serving.profile_ttl_days, serving.spill_folder
         if days is None and serving.max_users_per_partition is None:
             return Storage(serving.profile_dtype)
-        name = (
-            f"{quote(self.tenant, safe='')}-{self.bundle.bundle_id}-{partition}-{os.getpid()}.spill"
-        )
+        name = f"{quote(self.tenant, safe='')}-{self.bundle.bundle_id}-{partition}.spill"
         return Storage(
             serving.profile_dtype,
             spill=Path(tempfile.gettempdir() if folder is None else folder) / "halflife" / name,

@@ -53,12 +53,14 @@ def hold(partitions: Sequence[Partition], user_ids: Sequence[str]) -> Held:
     order = np.argsort(numbers, kind="stable")
     ids = IdBytes.of([user_ids[b] for b in order])
     bounds = np.flatnonzero(np.diff(numbers[order], prepend=-1, append=-1))
-    at, evicting = np.zeros(len(numbers), np.int64), []
+    by_partition, evicting = np.zeros(len(numbers), np.int64), []
     for first, last in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         table = partitions[order[first]].table
-        at[order[first:last]] = table.addresses(ids.part(first, last))
+        table.locate(ids.part(first, last), by_partition[first:last])
         if table.storage.spill is not None:
             evicting.append(table)
+    at = np.empty_like(by_partition)
+    at[order] = by_partition
     table = partitions[0].table
     did = histories(at, table.interest.n_recent)
     held = Held(

@@ -65,6 +65,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--parts", type=_parts, default=list(PARTS), help=",".join(PARTS))
     parser.add_argument("--users", type=int, default=1_000_000, help="of the large tables")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--minutes", type=float, default=2.0, help="of training, for ``half``")
     return parser.parse_args(arguments)
 
 

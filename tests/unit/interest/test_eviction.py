@@ -185,5 +185,7 @@ def test_a_spill_file_begins_empty_whatever_was_left_there(tmp_path: Path) -> No
     assert len(second) == 0 and second.take([b"a"]) == []
     second.put([(bytes([n]), b"x") for n in range(5)])
     assert [len(part) for part in second.parts(2)] == [2, 2, 1]
-    second.close()
+    first.close()
+    assert (tmp_path / "p").exists(), "it is the other's"
+    del second
     assert not (tmp_path / "p").exists()

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from recsys.decay.fold import float_to_half, half_to_float
+from recsys.decay.halves import float_to_half, half_to_float
 from recsys.interest.model import FoldBatch, ItemTable
 from recsys.interest.profiles import ProfileTable
 from recsys.interest.storage import ProfileDtype, Storage
