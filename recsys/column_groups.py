@@ -18,6 +18,9 @@ from recsys.errors import ChecksumError
 
 Column = npt.NDArray[Any]
 
+_WORTH_PACKING = 0.8
+"""Share of its size that a group must fall below to be compressed: floats seldom do."""
+
 
 def encode_group(columns: Mapping[str, Column]) -> bytes:
     """Columns of any lengths and shapes as one Arrow IPC file.
@@ -30,11 +33,18 @@ def encode_group(columns: Mapping[str, Column]) -> bytes:
         ValueError: if a column is a scalar.
     """
     table = pa.table({name: _row(name, np.asarray(array)) for name, array in columns.items()})
+    packed = _file(table, "lz4")
+    if packed.size > _WORTH_PACKING * table.nbytes:
+        return _file(table, None).to_pybytes()  # type: ignore[no-any-return]
+    return packed.to_pybytes()  # type: ignore[no-any-return]
+
+
+def _file(table: pa.Table, compression: str | None) -> pa.Buffer:
     sink = pa.BufferOutputStream()
-    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    options = pa.ipc.IpcWriteOptions(compression=compression)
     with pa.ipc.new_file(sink, table.schema, options=options) as writer:
         writer.write_table(table)
-    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+    return sink.getvalue()
 
 
 def _row(name: str, array: Column) -> pa.Array:
@@ -49,8 +59,12 @@ def _row(name: str, array: Column) -> pa.Array:
     return pa.LargeListArray.from_arrays(pa.array([0, len(array)], pa.int64()), values)
 
 
-def decode_group(data: bytes) -> dict[str, Column]:
-    """The columns of ``encode_group``; writable arrays of the same dtypes and shapes.
+def decode_group(data: bytes | pa.Buffer, copied: bool = True) -> dict[str, Column]:
+    """The columns of ``encode_group``: arrays of the same dtypes and shapes.
+
+    Args:
+        data: the file.
+        copied: whether columns are writable copies; else those of numbers may share ``data``.
 
     Raises:
         ChecksumError: if the bytes are no Arrow IPC file.
@@ -59,14 +73,15 @@ def decode_group(data: bytes) -> dict[str, Column]:
         table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
     except (pa.ArrowInvalid, OSError) as error:
         raise ChecksumError("snapshot group", f"is no sound Arrow file ({error})") from error
-    return {name: _array(table.column(name).chunk(0).values) for name in table.column_names}
+    return {n: _array(table.column(n).chunk(0).values, copied) for n in table.column_names}
 
 
-def _array(values: pa.Array) -> Column:
+def _array(values: pa.Array, copied: bool) -> Column:
     if pa.types.is_large_string(values.type):
         return np.array(values.to_pylist(), dtype=object)
     shape = [len(values)]
     while pa.types.is_fixed_size_list(values.type):
         shape.append(values.type.list_size)
         values = values.flatten()
-    return np.array(values.to_numpy(zero_copy_only=False)).reshape(shape)  # a writable copy
+    found = values.to_numpy(zero_copy_only=False)
+    return (np.array(found) if copied else found).reshape(shape)

@@ -12,9 +12,8 @@ and of the tail only rows up to it are read, however many are committed meanwhil
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import cast
 
 import numpy as np
@@ -23,21 +22,33 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.archive import Archive
-from recsys.bundle import Bundle
-from recsys.catalog import Catalog
+from recsys.basis import Basis
 from recsys.errors import ConflictError
-from recsys.events import NO_TEXT, UNKNOWN_ITEM, UNKNOWN_TEXT, event_arrays, says
-from recsys.interest.model import FoldBatch, InterestModel, ItemTable
+from recsys.events import UNKNOWN_TEXT, event_arrays
+from recsys.interest.id_map import IdBytes
+from recsys.interest.model import FoldBatch
 from recsys.interest.profiles import ProfileTable
-from recsys.interest.waiting import WaitingEvent
+from recsys.interest.storage import Storage
 from recsys.interest.zero_shot import is_positive
 from recsys.ledger import Ledger
+from recsys.live_events import LiveEvents, only_lacks_words, waiting_event
 from recsys.record import read_record
 from recsys.schema import Event
-from recsys.settings import Settings
 from recsys.snapshot import Position
 from recsys.trend import TrendState
-from recsys.words import Words, weighs
+
+__all__ = [
+    "CHUNK_EVENTS",
+    "Basis",
+    "LiveEvents",
+    "empty_state",
+    "fold_batch",
+    "fold_live",
+    "fold_partition",
+    "fold_record",
+    "fold_words",
+    "read_to_position",
+]
 
 CHUNK_EVENTS = 1 << 18
 """Events per call of the fold; bounds its temporary arrays."""
@@ -45,76 +56,33 @@ CHUNK_EVENTS = 1 << 18
 _ATTEMPTS = 5
 
 
-@dataclass(frozen=True)
-class Basis:
-    """What events are folded against."""
-
-    catalog: Catalog
-    """N items; events of others are no evidence."""
-    items: ItemTable
-    """Their vectors."""
-    model: InterestModel
-    settings: Settings
-    """Sections data, interest (which also names the kinds that count for trend) and trend."""
-    words: Words | None = None
-    """The texts whose vectors are known; None = none is."""
-
-    @cached_property
-    def spoken(self) -> Words | None:
-        """``words``; None = the model passes words over, so nothing waits for them."""
-        if not self.model.reads_text:
-            return None
-        return Words.none(self.model) if self.words is None else self.words
-
-    @property
-    def text_index(self) -> Mapping[str, int] | None:
-        """Text -> row of what is known; None = texts are not read."""
-        return None if self.spoken is None else self.spoken.index
-
-    def item_row(self, item_id: str | None) -> int:
-        """Row of an item in the catalog; ``UNKNOWN_ITEM`` where there is none."""
-        return UNKNOWN_ITEM if item_id is None else self.catalog.index.get(item_id, UNKNOWN_ITEM)
-
-    def text_row(self, event: Event) -> int:
-        """``FoldBatch.text`` of one event."""
-        if self.text_index is None or event.text is None or not says(event.text):
-            return NO_TEXT
-        if event.item_id is not None and self.item_row(event.item_id) == UNKNOWN_ITEM:
-            return UNKNOWN_TEXT
-        return self.text_index.get(event.text, UNKNOWN_TEXT)
-
-    def is_pending(self, event: Event) -> bool:
-        """Whether an event lacks its item, or words that would be evidence."""
-        if event.item_id is not None and self.item_row(event.item_id) == UNKNOWN_ITEM:
-            return True
-        speaks = self.text_row(event) == UNKNOWN_TEXT
-        return speaks and weighs(event.kind, self.settings.interest)
-
-    @classmethod
-    def of(cls, bundle: Bundle, process: Settings | None = None) -> Basis:
-        """What a bundle folds against, within the settings of a process."""
-        settings = bundle.settings if process is None else bundle.settings_within(process)
-        return cls(bundle.catalog, bundle.items, bundle.model, settings)
-
-
-def empty_state(basis: Basis) -> tuple[ProfileTable, TrendState]:
-    """Profiles without users and a trend without items."""
+def empty_state(basis: Basis, storage: Storage | None = None) -> tuple[ProfileTable, TrendState]:
+    """Profiles without users, held as ``storage`` (or the settings) say; a trend without items."""
     data, settings = basis.settings.data, basis.settings
-    n_dims = basis.items.n_dims
+    if storage is None:
+        storage = Storage(settings.serving.profile_dtype)
     table = ProfileTable(
-        n_dims, settings.interest, data.kinds, data.passive_kinds, data.itemless_kinds
+        basis.items.n_dims,
+        settings.interest,
+        data.kinds,
+        data.passive_kinds,
+        data.itemless_kinds,
+        storage,
     )
     return table, TrendState(settings.trend.half_lives_s)
 
 
-def fold_partition(record: pa.Table, basis: Basis) -> tuple[ProfileTable, TrendState]:
+def fold_partition(
+    record: pa.Table, basis: Basis, storage: Storage | None = None
+) -> tuple[ProfileTable, TrendState]:
     """Fold a record from nothing.
 
     Args:
         record: schema ``EVENTS``, one tenant, each event once, any order.
         basis: of the bundle.
+        storage: how profiles are held; None = as ``serving`` says, all in memory.
     """
-    table, trend = empty_state(basis)
+    table, trend = empty_state(basis, storage)
     fold_record(table, trend, record, basis)
     return table, trend
 
@@ -126,33 +94,36 @@ def fold_record(table: ProfileTable, trend: TrendState, record: pa.Table, basis:
         Number of pending events: they would be evidence if their item or words were known.
     """
     events = event_arrays(record, basis.catalog.index, basis.text_index)
-    rows = table.rows(events.user_ids, create=True)[events.user]
-    n_pending = 0
+    ids, n_pending = IdBytes.of(events.user_ids), 0
     for start in range(0, len(events), CHUNK_EVENTS):
-        part = slice(start, start + CHUNK_EVENTS)
-        n_pending += fold_batch(table, trend, rows[part], FoldBatch.of(events, part), basis)
+        some = slice(start, start + CHUNK_EVENTS)
+        first, last = int(events.user[start]), int(events.user[some][-1]) + 1  # sorted by user
+        rows = table.rows(ids.part(first, last), create=True)[events.user[some] - first]
+        n_pending += fold_batch(table, trend, rows, FoldBatch.of(events, some), basis)
+        table.trim()
     if events.text is not None and np.any(events.text == UNKNOWN_TEXT):
         _let_wait(table, _spoken_events(record), basis)
     return n_pending
 
 
 def fold_live(
-    table: ProfileTable, trend: TrendState, events: Sequence[Event], basis: Basis
+    table: ProfileTable, trend: TrendState, events: Sequence[Event] | LiveEvents, basis: Basis
 ) -> None:
-    """Fold events that were just committed into profiles and trend in place."""
-    rows = table.rows([e.user_id for e in events], create=True)
-    is_mute = basis.text_index is None or all(e.text is None for e in events)
-    text = None if is_mute else np.array([basis.text_row(e) for e in events], np.int32)
-    batch = FoldBatch(
-        item=np.array([basis.item_row(e.item_id) for e in events], np.int32),
-        ts=np.array([e.ts for e in events], np.float64),
-        kind=np.array([*(e.kind for e in events), None], dtype=object)[:-1],
-        value=np.array([np.nan if e.value is None else e.value for e in events], np.float64),
-        text=text,
-    )
-    fold_batch(table, trend, rows, batch, basis)
-    if batch.waits.any():
-        _let_wait(table, events, basis)
+    """Fold events that were just committed into profiles and trend in place.
+
+    Args:
+        table: the profiles.
+        trend: what the events are added to.
+        events: as they came; or a part of ``LiveEvents``, where a batch goes to many tables.
+        basis: what they are folded against.
+    """
+    live = events if isinstance(events, LiveEvents) else LiveEvents.of(events, basis)
+    rows = table.rows(live.ids, create=True)
+    table.apply(rows, live.prepared)
+    trend.add(live.prepared.item, live.prepared.ts, live.weight)
+    for n, event in live.waiting:
+        table.waiting.add(waiting_event(int(rows[n]), event, basis))
+    table.trim()
 
 
 def fold_words(
@@ -256,10 +227,6 @@ def _spoken_events(record: pa.Table) -> Iterable[Event]:
 def _let_wait(table: ProfileTable, events: Iterable[Event], basis: Basis) -> None:
     """Keep the events that lack nothing but the vector of their words."""
     for event in events:
-        item = basis.item_row(event.item_id)
-        if event.text is None or (item == UNKNOWN_ITEM and event.item_id is not None):
-            continue
-        if basis.is_pending(event):
+        if only_lacks_words(event, basis):
             row = int(table.rows([event.user_id])[0])
-            value = np.nan if event.value is None else event.value
-            table.waiting.add(WaitingEvent(row, item, event.ts, event.kind, value, event.text))
+            table.waiting.add(waiting_event(row, event, basis))

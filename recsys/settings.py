@@ -220,6 +220,14 @@ class ServingSettings(Section):
     """Seconds between a shard's trend deltas, and between a gateway's pulls."""
     snapshot_every_s: PositiveFloat = 300.0
     """Seconds between snapshots of a changed partition."""
+    profile_dtype: Literal["float32", "float16"] = "float32"
+    """How profiles stand in memory: sums, or means in half the space (about 2 KiB a user)."""
+    max_users_per_partition: PositiveInt | None = None
+    """Most users of a partition in memory; those least recently active wait on disk."""
+    profile_ttl_days: PositiveFloat | None = None
+    """Days behind a partition's latest event after which a user waits on disk; None = never."""
+    spill_folder: str | None = None
+    """Folder of those who wait on disk, on a local disk; None = the machine's temporary folder."""
     max_k: PositiveInt = 500
     """Longest slate."""
     max_body_bytes: PositiveInt = 1 << 20

@@ -15,15 +15,19 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+import xxhash
+
 from recsys.archive import CURRENT
 from recsys.column_groups import Column, decode_group, encode_group
-from recsys.errors import ConflictError, NotFoundError, StoreError
+from recsys.errors import ChecksumError, ConflictError, NotFoundError, StoreError
 from recsys.interest.profiles import ProfileTable
+from recsys.interest.storage import Storage
 from recsys.settings import Settings
 from recsys.store import Store, digest
 from recsys.trend import TrendState
 
 FORMAT_VERSION = 1
+_REMEDY = "Run `python -m pipelines.bootstrap`"
 
 TREND = "trend"
 """Group of the item trend; the other groups are those of ``ProfileTable``."""
@@ -85,13 +89,16 @@ def save(
     return save_groups(store, key, groups, position, rebase)
 
 
-def load(store: Store, key: SnapshotKey, settings: Settings) -> Snapshot | None:
+def load(
+    store: Store, key: SnapshotKey, settings: Settings, storage: Storage | None = None
+) -> Snapshot | None:
     """The newest snapshot of a partition; None if there is none.
 
     Args:
         store: where from.
         key: which snapshot.
         settings: those of the bundle, against which the events were folded.
+        storage: how profiles are held; None = as ``serving`` says, all in memory.
 
     Raises:
         ChecksumError: if a file is not what was published. Fold the record again.
@@ -102,11 +109,13 @@ def load(store: Store, key: SnapshotKey, settings: Settings) -> Snapshot | None:
         return None
     groups, meta = loaded
     data = settings.data
-    table = ProfileTable.from_columns(
-        groups, settings.interest, data.kinds, data.passive_kinds, data.itemless_kinds
-    )
+    trend = groups.pop(TREND)
+    kinds = data.kinds, data.passive_kinds, data.itemless_kinds
+    storage = Storage(settings.serving.profile_dtype) if storage is None else storage
+    table = ProfileTable.from_columns(groups, settings.interest, *kinds, storage)
+    table.trim()
     position = Position(meta["ledger_seq"], meta["archive_manifest"])
-    return Snapshot(table, TrendState.from_columns(groups[TREND]), position, meta)
+    return Snapshot(table, TrendState.from_columns(trend), position, meta)
 
 
 def save_groups(
@@ -138,7 +147,12 @@ def save_groups(
     for name, columns in sorted(groups.items()):
         data = encode_group(columns)
         path = store.put_content(key.prefix, data, f".{name}.arrow")
-        files[name] = {"path": path, "sha256": digest(data), "n_bytes": len(data)}
+        files[name] = {
+            "path": path,
+            "sha256": digest(data),
+            "xxh3_128": xxhash.xxh3_128_hexdigest(data),
+            "n_bytes": len(data),
+        }
     value = {
         "format_version": FORMAT_VERSION,
         **asdict(key),
@@ -219,13 +233,19 @@ def load_groups(
     meta = read_meta(store, key)
     while meta is not None:
         try:
-            return {
-                name: decode_group(store.read(file["path"], file["sha256"]))
-                for name, file in meta["files"].items()
-            }, meta
+            return {name: _read_group(store, file) for name, file in meta["files"].items()}, meta
         except NotFoundError:
             newer = read_meta(store, key)
             if newer is None or newer["files"] == meta["files"]:
                 raise
             meta = newer  # two generations passed while we read
     return None
+
+
+def _read_group(store: Store, file: Mapping[str, Any]) -> dict[str, Column]:
+    """A group, checked by the faster of its checksums; it stands in mapped memory if it can."""
+    fast = file.get("xxh3_128")
+    data = store.mapped(file["path"], file["sha256"] if fast is None else None)
+    if fast is not None and xxhash.xxh3_128_hexdigest(data) != fast:
+        raise ChecksumError(f"{store.uri}/{file['path']}", "is not what was published", _REMEDY)
+    return decode_group(data, copied=False)

@@ -83,6 +83,19 @@ class Store:
             )
         return data
 
+    def mapped(self, path: str, sha256: str | None = None) -> pa.Buffer:
+        """The bytes of one file; on a local disk they are mapped into memory, not copied.
+
+        Raises as ``read`` does.
+        """
+        if self.root is None or sha256 is not None:
+            return pa.py_buffer(self.read(path, sha256))
+        try:
+            with pa.memory_map(str(self.root / path)) as file:
+                return file.read_buffer()
+        except (OSError, pa.ArrowInvalid):  # named in another way there, empty, or gone
+            return pa.py_buffer(self.read(path))
+
     def read_range(self, path: str, start: int, n_bytes: int) -> bytes:
         """``n_bytes`` bytes of one file from ``start`` on; no checksum."""
         if n_bytes == 0:

@@ -5,7 +5,7 @@
 The same additive state as a profile, with items for keys and no vectors. Masses are kept as of a
 fixed moment, the base: an event after it enters with a weight above 1. So adding touches only the
 items of the events, and nothing is swept until the base is moved, every ``_REBASE_HALF_LIVES`` of
-the shortest half-life.
+the shortest half-life. Items are found by an open hash table: a small batch costs what is in it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from recsys.events import UNKNOWN_ITEM
+from recsys.trend_index import NO_ENTRY, add_counts, add_masses, latest_counted, rehash
 
 Times = npt.NDArray[np.float64]
 Mass = npt.NDArray[np.float64]
 Items = npt.NDArray[np.int32]
 
+_MIN_ITEMS = 16
 _REBASE_HALF_LIVES = 200.0
 """A mass may grow to 2^200 times the number of events: far below the 2^1023 of a double."""
 
@@ -48,14 +49,21 @@ class TrendState:
 
     def __init__(self, half_lives_s: Sequence[float] | Times) -> None:
         self.half_lives_s = np.asarray(half_lives_s, np.float64)
-        self.items: Items = np.zeros(0, np.int32)
-        self._mass: Mass = np.zeros((0, len(self.half_lives_s)))
+        self._items: Items = np.zeros(_MIN_ITEMS, np.int32)
+        self._held: Mass = np.zeros((_MIN_ITEMS, len(self.half_lives_s)))
+        self._slots = np.full(2 * _MIN_ITEMS, NO_ENTRY, np.int32)
+        self._n = 0
         self._base = -np.inf
         self._t_ref = -np.inf
 
     def __len__(self) -> int:
         """Number of items with events."""
-        return len(self.items)
+        return self._n
+
+    @property
+    def items(self) -> Items:
+        """(n,) items with events, in order of arrival."""
+        return self._items[: self._n]
 
     @property
     def t_ref(self) -> float:
@@ -65,7 +73,7 @@ class TrendState:
     @property
     def mass(self) -> Mass:
         """(n, Ht) masses of ``items`` as of ``t_ref``."""
-        return self._mass * self._decay(self._t_ref)
+        return self._held[: self._n] * self._decay(self._t_ref)
 
     def add(
         self,
@@ -80,16 +88,15 @@ class TrendState:
             ts: (T,) Unix seconds, finite.
             weight: (T,) at least 0; an event of weight 0 is passed over.
         """
-        counted = (item_index != UNKNOWN_ITEM) & (weight > 0.0)
-        if not counted.any():
+        items = np.ascontiguousarray(item_index, np.int32)
+        weights = np.ascontiguousarray(weight, np.float64)
+        latest = latest_counted(items, ts, weights)
+        if latest == -np.inf:
             return
-        items, times = item_index[counted].astype(np.int32), ts[counted]
-        self._move_base(float(times.max()))
-        distinct, place = np.unique(items, return_inverse=True)
-        mass = np.zeros((len(distinct), len(self.half_lives_s)))
-        weights = weight[counted].astype(np.float64)
-        _count(mass, place.astype(np.int64), times - self._base, weights, self.half_lives_s)
-        self._add_mass(distinct, mass)
+        self._move_base(latest)
+        self._reserve(len(items))
+        index = (self._slots, self._items, self._held)
+        self._n = add_counts(index, self._n, items, ts - self._base, weights, self.half_lives_s)
 
     def merge(self, other: TrendState) -> None:
         """Add another state's events to this one, in place.
@@ -103,7 +110,10 @@ class TrendState:
             )
         if len(other) > 0:
             self._move_base(other.t_ref)
-            self._add_mass(other.items, other._mass * other._decay(self._base))
+            self._reserve(len(other))
+            index = (self._slots, self._items, self._held)
+            mass = other._held[: other._n] * other._decay(self._base)
+            self._n = add_masses(index, self._n, other.items, mass)
 
     def at(self, as_of: float, n_items: int) -> npt.NDArray[np.float32]:
         """Masses as of a moment.
@@ -117,16 +127,17 @@ class TrendState:
         """
         dense = np.zeros((n_items, len(self.half_lives_s)), np.float32)
         if len(self) > 0:
-            n_known = int(np.searchsorted(self.items, n_items))
+            known = self.items < n_items
             decay = self._decay(max(as_of, self._t_ref))
-            dense[self.items[:n_known]] = self._mass[:n_known] * decay
+            dense[self.items[known]] = self._held[: self._n][known] * decay
         return dense
 
     def columns(self) -> dict[str, npt.NDArray[Any]]:
-        """``item`` (n,), ``mass`` (n, Ht) as of ``t_ref`` (1,), and ``half_lives_s`` (Ht,)."""
+        """``item`` (n,) rising, ``mass`` (n, Ht) as of ``t_ref`` (1,), ``half_lives_s`` (Ht,)."""
+        order = np.argsort(self.items)
         return {
-            "item": self.items.copy(),
-            "mass": self.mass,
+            "item": self.items[order],
+            "mass": self.mass[order],
             "t_ref": np.array([self._t_ref]),
             "half_lives_s": self.half_lives_s.copy(),
         }
@@ -135,10 +146,11 @@ class TrendState:
     def from_columns(cls, columns: Mapping[str, npt.NDArray[Any]]) -> TrendState:
         """The inverse of ``columns``."""
         state = cls(columns["half_lives_s"])
-        state.items = np.array(columns["item"], np.int32)
-        shape = (len(state.items), len(state.half_lives_s))
-        state._mass = np.array(columns["mass"], np.float64).reshape(shape)
+        items = np.array(columns["item"], np.int32)
+        mass = np.array(columns["mass"], np.float64).reshape(len(items), len(state.half_lives_s))
         state._base = state._t_ref = float(columns["t_ref"][0])
+        state._reserve(len(items))
+        state._n = add_masses((state._slots, state._items, state._held), 0, items, mass)
         return state
 
     def _decay(self, to: float) -> Mass:
@@ -153,20 +165,20 @@ class TrendState:
         if len(self) == 0 and not np.isfinite(self._base):
             self._base = latest
         elif (latest - self._base) / self.half_lives_s.min() > _REBASE_HALF_LIVES:
-            self._mass *= self._decay(latest)
+            self._held[: self._n] *= self._decay(latest)
             self._base = latest
         self._t_ref = max(self._t_ref, latest)
 
-    def _add_mass(self, items: Items, mass: Mass) -> None:
-        """Add masses, given as of the base, of distinct sorted items."""
-        place = np.searchsorted(self.items, items)
-        known = np.zeros(len(items), np.bool_)
-        inside = place < len(self.items)
-        known[inside] = self.items[place[inside]] == items[inside]
-        self._mass[place[known]] += mass[known]
-        if not known.all():
-            self.items = np.insert(self.items, place[~known], items[~known])
-            self._mass = np.insert(self._mass, place[~known], mass[~known], axis=0)
+    def _reserve(self, n_more: int) -> None:
+        """Make room for so many more items."""
+        needed = self._n + n_more
+        if needed > len(self._items):
+            more = max(needed, len(self._items) * 3 // 2) - len(self._items)
+            self._items = np.concatenate([self._items, np.zeros(more, np.int32)])
+            self._held = np.concatenate([self._held, np.zeros((more, self._held.shape[1]))])
+        if 2 * needed > len(self._slots):
+            self._slots = np.full(1 << (2 * needed).bit_length(), NO_ENTRY, np.int32)
+            rehash(self._slots, self.items)
 
 
 class TrendReplay:

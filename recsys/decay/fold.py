@@ -14,67 +14,60 @@ of the file of a function, but not of the files of the functions that it calls.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
+from recsys.decay.halves import float_to_half, half_to_float
+from recsys.memory import (
+    f32_at,
+    load_f64,
+    prefetch,
+    store_f64,
+    u16_at,
+)
+
 Floats = npt.NDArray[np.float32]
 Times = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Halves = npt.NDArray[np.uint16]
 
 FORGOTTEN_MASS = 1e-12
 """Mass below which a half-life is set to zero: it keeps denormal floats, which are slow, away."""
+_AHEAD = 3
+"""Events whose records are asked for before they are folded: memory answers late."""
+_LINE_BYTES = 64
+
+
+class Place(NamedTuple):
+    """Where a state stands in a record (``recsys.memory.Chunks``)."""
+
+    record_bytes: int
+    """Of the whole record."""
+    t_ref: int
+    """Bytes from the start of a record to its ``t_ref``, float64."""
+    mass: int
+    """Bytes to its mass, (H,) float32."""
+    vectors: int
+    """Bytes to its sums (H, D) float32, or to its means (H, D) float16."""
+    n_half_lives: int
+    """H."""
+    n_dims: int
+    """D."""
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _decay_state(
-    sums: Floats,
-    mass: Floats,
-    elapsed_s: float,
-    rates: Times,
-) -> None:
-    """Decay one state, sums (H, D) and mass (H,), by ``elapsed_s``; rates are ln 2 / half-life."""
-    for h in range(mass.shape[0]):
-        if mass[h] == 0.0:
-            continue
-        factor = np.float32(math.exp(-elapsed_s * rates[h]))
-        mass[h] *= factor
-        if mass[h] < FORGOTTEN_MASS:
-            mass[h] = 0.0
-            factor = np.float32(0.0)
-        for d in range(sums.shape[1]):
-            sums[h, d] *= factor
+def _is_zero(vector: Floats) -> bool:
+    for d in range(vector.shape[0]):  # noqa: SIM110 - numba knows no generators
+        if vector[d] != 0.0:
+            return False
+    return True
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _add_event(
-    sums: Floats,
-    mass: Floats,
-    age_s: float,
-    importance: Floats,
-    vector: Floats,
-    rates: Times,
-) -> None:
-    """Add one event of ``age_s`` >= 0 to one state; a vector of zeros is no evidence."""
-    n_zero = 0
-    while n_zero < vector.shape[0] and vector[n_zero] == 0.0:
-        n_zero += 1
-    if n_zero == vector.shape[0]:
-        return
-    for h in range(mass.shape[0]):
-        if importance[h] == 0.0:
-            continue
-        weight = importance[h] * np.float32(math.exp(-age_s * rates[h]))
-        if weight < FORGOTTEN_MASS:
-            continue
-        mass[h] += weight
-        for d in range(vector.shape[0]):
-            sums[h, d] += weight * vector[d]
-
-
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _fold_state(  # noqa: PLR0913, PLR0917 - numba compiles arrays, not objects
+def _fold_state(  # noqa: C901, PLR0913, PLR0917 - numba compiles arrays, not objects
     sums: Floats,
     mass: Floats,
     t_ref: float,
@@ -83,12 +76,151 @@ def _fold_state(  # noqa: PLR0913, PLR0917 - numba compiles arrays, not objects
     vector: Floats,
     rates: Times,
 ) -> float:
-    """Fold one event into one state and return the state's new ``t_ref``."""
-    if ts > t_ref:
-        _decay_state(sums, mass, ts - t_ref, rates)
-        t_ref = ts
-    _add_event(sums, mass, t_ref - ts, importance, vector, rates)
-    return t_ref
+    """Fold one event into one state, sums (H, D) and mass (H,); return its new ``t_ref``.
+
+    A vector of zeros is no evidence, but its time counts. Rates are ln 2 / half-life.
+    """
+    elapsed_s = ts - t_ref
+    is_evidence = not _is_zero(vector)
+    for h in range(mass.shape[0]):
+        kept, weight = np.float32(1.0), np.float32(0.0)
+        if elapsed_s > 0.0 and mass[h] != 0.0:
+            kept = np.float32(math.exp(-elapsed_s * rates[h]))
+            if mass[h] * kept < FORGOTTEN_MASS:
+                kept = np.float32(0.0)
+        if is_evidence and importance[h] != 0.0:
+            weight = importance[h]
+            if elapsed_s < 0.0:
+                weight *= np.float32(math.exp(elapsed_s * rates[h]))
+            if weight < FORGOTTEN_MASS:
+                weight = np.float32(0.0)
+        if weight != 0.0:
+            mass[h] = mass[h] * kept + weight
+            for d in range(vector.shape[0]):
+                sums[h, d] = sums[h, d] * kept + weight * vector[d]
+        elif kept != 1.0:
+            mass[h] *= kept
+            for d in range(vector.shape[0]):
+                sums[h, d] *= kept
+    return max(t_ref, ts)
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _fold_means(  # noqa: PLR0913, PLR0917
+    means: Halves,
+    mass: Floats,
+    t_ref: float,
+    ts: float,
+    importance: Floats,
+    vector: Floats,
+    rates: Times,
+    dither: Halves,
+) -> float:
+    """``_fold_state`` for means (H, D) in float16; forgetting moves the mass alone.
+
+    A new mean is worked out in float32 and rounded up or down by chance, so that steps smaller
+    than a float16 can say still add up. ``dither`` (H, D) is evenly spread over 13 bits.
+    """
+    elapsed_s = ts - t_ref
+    is_evidence = not _is_zero(vector)
+    for h in range(mass.shape[0]):
+        if elapsed_s > 0.0 and mass[h] != 0.0:
+            mass[h] *= np.float32(math.exp(-elapsed_s * rates[h]))
+            if mass[h] < FORGOTTEN_MASS:
+                mass[h] = 0.0
+        if not is_evidence or importance[h] == 0.0:
+            continue
+        weight = importance[h]
+        if elapsed_s < 0.0:
+            weight *= np.float32(math.exp(elapsed_s * rates[h]))
+        if weight < FORGOTTEN_MASS:
+            continue
+        mass[h] += weight
+        share = weight / mass[h]
+        for d in range(vector.shape[0]):
+            mean = half_to_float(means[h, d])
+            means[h, d] = float_to_half(mean + share * (vector[d] - mean), dither[h, d])
+    return max(t_ref, ts)
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def fold_records(  # noqa: PLR0913, PLR0917
+    records: Ints,
+    place: Place,
+    ts: Times,
+    importance: Floats,
+    vector_index: Ints,
+    vectors: Floats,
+    rates: Times,
+) -> None:
+    """``fold_events`` for states that stand in records, sums in float32.
+
+    Args:
+        records: (T,) int64 address of the record that each event belongs to; not checked.
+        place: where a state stands in it.
+        ts, importance, vector_index, vectors: as of ``fold_events``.
+        rates: (H,) ln 2 / half-life.
+    """
+    shape = (place.n_half_lives, place.n_dims)
+    for j in range(records.shape[0] - 1, -1, -1):
+        if j >= _AHEAD:
+            for line in range(0, place.record_bytes, _LINE_BYTES):
+                prefetch(records[j - _AHEAD] + line)
+        if vector_index[j] < 0:
+            continue
+        at = records[j]
+        t_ref = _fold_state(
+            numba.carray(f32_at(at + place.vectors), shape),
+            numba.carray(f32_at(at + place.mass), (place.n_half_lives,)),
+            load_f64(at + place.t_ref),
+            ts[j],
+            importance[j],
+            vectors[vector_index[j]],
+            rates,
+        )
+        store_f64(at + place.t_ref, t_ref)
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def fold_half_records(  # noqa: PLR0913, PLR0917
+    records: Ints,
+    place: Place,
+    ts: Times,
+    importance: Floats,
+    vector_index: Ints,
+    vectors: Floats,
+    rates: Times,
+    dither: Halves,
+    seed: int,
+) -> None:
+    """``fold_records`` for states that hold means in float16.
+
+    Args:
+        records: as of ``fold_records``, like all but the last two.
+        place, ts, importance, vector_index, vectors, rates: the same.
+        dither: at least H * D numbers of 0 to 8191, evenly spread; event j starts somewhere.
+        seed: where event 0 starts; a batch of T events uses T of them.
+    """
+    n = place.n_half_lives * place.n_dims
+    for j in range(records.shape[0] - 1, -1, -1):
+        if j >= _AHEAD:
+            for line in range(0, place.record_bytes, _LINE_BYTES):
+                prefetch(records[j - _AHEAD] + line)
+        if vector_index[j] < 0:
+            continue
+        at = records[j]
+        start = (seed + j) * 0x9E3779B1 % (dither.shape[0] - n + 1)
+        t_ref = _fold_means(
+            numba.carray(u16_at(at + place.vectors), (place.n_half_lives, place.n_dims)),
+            numba.carray(f32_at(at + place.mass), (place.n_half_lives,)),
+            load_f64(at + place.t_ref),
+            ts[j],
+            importance[j],
+            vectors[vector_index[j]],
+            rates,
+            dither[start : start + n].reshape((place.n_half_lives, place.n_dims)),
+        )
+        store_f64(at + place.t_ref, t_ref)
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]

@@ -1,8 +1,12 @@
-"""Profiles of many users as arrays: evidence, recent events and seen items, folded in batches.
+"""Profiles of many users: evidence, recent events and seen items, folded in batches.
 
-No Python object per user stands here but the id. Both banks, positive and negative, are one
-additive state of H + Hn half-lives with one ``t_ref``: an event's importance is zero in the other
-bank's half-lives. So ``recsys.decay.fold`` folds them in one pass.
+No Python object per user stands here. Both banks, positive and negative, are one additive state of
+H + Hn half-lives with one ``t_ref``: an event's importance is zero in the other bank's half-lives.
+So ``recsys.decay.fold`` folds them in one pass.
+
+A table may hold fewer users in memory than it knows (``Storage``): ``trim`` lets the least recently
+active go to a file, ``rows`` brings back whoever is asked for. Rows are good until the next
+``trim``.
 """
 
 from __future__ import annotations
@@ -12,9 +16,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from recsys.decay.fold import fold_events
-from recsys.events import NO_TEXT, UNKNOWN_ITEM
+from recsys.interest import profile_columns, records
+from recsys.interest.eviction import Eviction
+from recsys.interest.folder import Folder
+from recsys.interest.id_map import IdBytes, IdMap
 from recsys.interest.model import (
     Banks,
     EventEvidence,
@@ -24,23 +31,25 @@ from recsys.interest.model import (
     TextTable,
     split_banks,
 )
-from recsys.interest.recent import RecentEvents, RecentRing
-from recsys.interest.seen import SeenItems
+from recsys.interest.prepared import KindCodes, Prepared, evidence_of
+from recsys.interest.recent import Histories, RecentEvents, histories
+from recsys.interest.rings import touch
+from recsys.interest.storage import Storage
+from recsys.interest.user_memory import UserMemory
 from recsys.interest.waiting import WaitingEvents
-from recsys.interest.zero_shot import codes_of, signed_importance
 from recsys.settings import DataSettings, InterestSettings
 
 Columns = Mapping[str, Mapping[str, npt.NDArray[Any]]]
+Ints = npt.NDArray[np.int64]
 
 UNKNOWN_USER = -1
-UNKNOWN_KIND = 255
-"""Code of a kind that the settings lack."""
 _PASSIVE_KINDS = DataSettings().passive_kinds
 _ITEMLESS_KINDS = DataSettings().itemless_kinds
+_LAST_TICK = 2**31 - 1
 
 
 class ProfileTable:
-    """The profiles of B users.
+    """The profiles of users, B of whom are in memory.
 
     Args:
         n_dims: D, dimensions of an item vector.
@@ -48,6 +57,7 @@ class ProfileTable:
         kinds: every event kind; at most 255.
         passive_kinds: kinds in which the user did nothing: the item does not count as seen.
         itemless_kinds: kinds that need no item.
+        storage: how profiles are held.
     """
 
     def __init__(
@@ -57,74 +67,103 @@ class ProfileTable:
         kinds: Sequence[str],
         passive_kinds: Sequence[str] = _PASSIVE_KINDS,
         itemless_kinds: Sequence[str] = _ITEMLESS_KINDS,
+        storage: Storage | None = None,
     ) -> None:
         self.interest = interest
         self.kinds = tuple(kinds)
         self.passive_kinds = tuple(passive_kinds)
-        self._itemless_kinds = tuple(itemless_kinds)
-        self.user_ids: list[str] = []
-        self._row_of: dict[str, int] = {}
-        self._n_positive = len(interest.half_lives_s)
-        self._half_lives_s = np.array([*interest.half_lives_s, *interest.negative_half_lives_s])
-        n_banks = len(self._half_lives_s)
-        self._sums = np.zeros((0, n_banks, n_dims), np.float32)
-        self._mass = np.zeros((0, n_banks), np.float32)
-        self._t_ref = np.zeros(0, np.float64)
-        self._n_events = np.zeros(0, np.int64)
-        self._recent = RecentRing(interest.n_recent)
-        self._seen = SeenItems()
-        self._code_of_kind = {kind: code for code, kind in enumerate(self.kinds)}
+        self.itemless_kinds = tuple(itemless_kinds)
+        self.storage = Storage() if storage is None else storage
+        self.codes = KindCodes(self.kinds, passive_kinds, itemless_kinds, interest)
+        lives = np.array([*interest.half_lives_s, *interest.negative_half_lives_s])
+        self.n_positive = len(interest.half_lives_s)
+        self.ids = IdMap()
+        place = records.place_of(len(lives), n_dims, self.storage.is_half)
+        self.memory = UserMemory(place, interest.n_recent)
+        self.eviction = Eviction(self)
+        self._tick = 0
+        self._folder = Folder(place, lives, self.storage)
         self.waiting = WaitingEvents()
         """Events that are evidence as soon as their words can be read; whoever folds fills it."""
+        self.more: dict[str, Mapping[str, npt.NDArray[Any]]] = {}
+        """Column groups that came with a snapshot and are unknown here: they go on as they are."""
 
     def __len__(self) -> int:
-        """B, the number of users."""
-        return len(self.user_ids)
+        """B, the number of users in memory."""
+        return len(self.ids)
+
+    @property
+    def n_users(self) -> int:
+        """Users in memory, and those who were evicted."""
+        return len(self.ids) + self.eviction.n_evicted
+
+    @property
+    def user_ids(self) -> list[str]:
+        """(B,) the users in memory, by row; made anew at each call."""
+        return self.ids.ids().strings()
 
     @property
     def sums(self) -> npt.NDArray[np.float32]:
-        """(B, H, D) positive evidence as of ``t_ref``."""
-        return self._sums[: len(self), : self._n_positive]
+        """(B, H, D) a copy of the positive evidence as of ``t_ref``."""
+        return self.banks(np.arange(len(self))).sums
 
     @property
     def mass(self) -> npt.NDArray[np.float32]:
-        """(B, H) positive mass as of ``t_ref``."""
-        return self._mass[: len(self), : self._n_positive]
+        """(B, H) a copy of the positive mass as of ``t_ref``."""
+        return self.banks(np.arange(len(self))).mass
 
     @property
     def negative_sums(self) -> npt.NDArray[np.float32]:
-        """(B, Hn, D) negative evidence as of ``t_ref``."""
-        return self._sums[: len(self), self._n_positive :]
+        """(B, Hn, D) a copy of the negative evidence as of ``t_ref``."""
+        return self.banks(np.arange(len(self))).negative_sums
 
     @property
     def negative_mass(self) -> npt.NDArray[np.float32]:
-        """(B, Hn) negative mass as of ``t_ref``."""
-        return self._mass[: len(self), self._n_positive :]
+        """(B, Hn) a copy of the negative mass as of ``t_ref``."""
+        return self.banks(np.arange(len(self))).negative_mass
 
     @property
     def t_ref(self) -> npt.NDArray[np.float64]:
         """(B,) Unix seconds of the latest event; ``-inf`` = none yet."""
-        return self._t_ref[: len(self)]
+        return records.field(self.memory.chunks, len(self), records.T_REF, np.float64)
 
     @property
-    def n_events(self) -> npt.NDArray[np.int64]:
+    def n_events(self) -> npt.NDArray[np.int32]:
         """(B,) events of known items, passive ones included."""
-        return self._n_events[: len(self)]
+        return records.field(self.memory.chunks, len(self), records.N_EVENTS, np.int32)
 
-    def rows(self, user_ids: Sequence[str], create: bool = False) -> npt.NDArray[np.int64]:
-        """(B,) rows of users; ``UNKNOWN_USER`` (-1) where there is none and none is created."""
-        if create:
-            row_of = self._row_of
-            for user_id in user_ids:
-                if user_id not in row_of:
-                    row_of[user_id] = len(self.user_ids)
-                    self.user_ids.append(user_id)
-            self._reserve(len(self.user_ids))
-        return codes_of(user_ids, self._row_of, UNKNOWN_USER)
+    def rows(self, user_ids: Sequence[str] | pa.Array | IdBytes, create: bool = False) -> Ints:
+        """(B,) rows of users; ``UNKNOWN_USER`` (-1) where there is none and none is created.
+
+        Raises:
+            ChecksumError: if an evicted profile is not what was written.
+            StoreError: if the file of the evicted cannot be read.
+        """
+        ids = user_ids if isinstance(user_ids, IdBytes) else IdBytes.of(user_ids)
+        rows = self.ids.find(ids)
+        if rows.size > 0 and rows.min() == UNKNOWN_USER:
+            if self.eviction.n_evicted > 0 and self.eviction.bring_back(ids, rows):
+                rows = self.ids.find(ids)
+            if create:
+                rows = self.ids.add(ids)
+                self.memory.add(len(self.ids) - len(self.memory))
+        return rows
+
+    def locate(self, ids: IdBytes, at: Ints) -> None:
+        """Write into ``at`` (T,) where users stand in memory, until the next ``trim``; 0 = unknown.
+
+        It counts as activity of theirs. Raises as ``rows`` does.
+        """
+        self.ids.find_into(ids, at)
+        if self.eviction.n_evicted > 0:
+            at[:] = self.rows(ids)
+        self.memory.locate(at)
+        if self.storage.spill is not None:
+            histories(at, 0, self._next_tick())
 
     def fold(
         self,
-        rows: npt.NDArray[np.int64],
+        rows: Ints,
         events: FoldBatch,
         model: InterestModel,
         items: ItemTable,
@@ -148,31 +187,28 @@ class ProfileTable:
         """
         if len(rows) == 0:
             return 0
-        rows = np.ascontiguousarray(rows, np.int64)
-        item = np.ascontiguousarray(events.item, np.int64)
-        ts = np.ascontiguousarray(events.ts, np.float64)
-        found = self.fold_evidence(rows, events, model, items, texts)
-        signed = found.signed
-        if signed is None:
-            signed = signed_importance(events.kind, events.value, self.interest)
-        is_known = item != UNKNOWN_ITEM
-        np.add.at(self._n_events, rows[is_known], 1)
-        code = codes_of(events.kind, self._code_of_kind, UNKNOWN_KIND).astype(np.uint8)
-        passive = codes_of(events.kind, dict.fromkeys(self.passive_kinds, 1), 0) == 1
-        kept = np.flatnonzero(is_known & ~passive)
-        value = np.asarray(events.value, np.float32)[kept]
-        self._recent.add(rows[kept], item[kept], ts[kept], signed[kept], code[kept], value)
-        self._seen.add(rows[kept], item[kept])
-        lacks = events.waits
-        if not is_known.all():  # what needs no item, and says nothing, lacks none
-            needs_none = codes_of(events.kind, dict.fromkeys(self._itemless_kinds, 1), 0) == 1
-            is_mute = np.full(len(item), True) if events.text is None else events.text == NO_TEXT
-            lacks = lacks | (~is_known & is_mute & ~needs_none)
-        return int(np.count_nonzero(lacks & (signed != 0.0)))
+        prepared = self.codes.prepare(events, model, items, texts)
+        self.apply(rows, prepared)
+        return int(np.count_nonzero(prepared.is_pending))
+
+    def apply(self, rows: Ints, events: Prepared) -> None:
+        """Fold T events that were prepared; see ``fold``.
+
+        Args:
+            rows: (T,) the row of each event's user.
+            events: of ``codes.prepare``, of this table or of another of the same settings.
+        """
+        at = self._at(rows, events.values.shape[1])
+        self._folder.fold(at, *events.evidence)
+        self._next_tick()
+        kept = (events.ts, events.item, events.kind, events.value, events.is_kept)
+        ring, seen = self.memory.ring.ready(len(at)), self.memory.seen.ready(len(at))
+        touch(at, ring, seen, self.interest.n_recent, self._tick, kept)
+        self.eviction.saw(events.ts)
 
     def fold_evidence(
         self,
-        rows: npt.NDArray[np.int64],
+        rows: Ints,
         events: FoldBatch,
         model: InterestModel,
         items: ItemTable,
@@ -183,46 +219,48 @@ class ProfileTable:
         So an event that waited for its words is folded, everything else about it being in already.
         Arguments as of ``fold``.
         """
-        rows, item = np.ascontiguousarray(rows, np.int64), np.asarray(events.item, np.int64)
-        ts = np.ascontiguousarray(events.ts, np.float64)
-        self._check(rows, item, ts, items)
-        found = model.evidence(events, items, texts)
-        state = (self._sums, self._mass, self._t_ref)
-        fold_events(*state, rows, ts, *found.arrays, self._half_lives_s)
+        found = evidence_of(events, model, items, texts)
+        importance, index, values = found.arrays
+        at = self._at(np.asarray(rows, np.int64), values.shape[1])
+        self._folder.fold(
+            at, np.ascontiguousarray(events.ts, np.float64), importance, index, values
+        )
         return found
 
-    def banks(self, rows: npt.NDArray[np.int64]) -> Banks:
+    def trim(self) -> int:
+        """Let those leave memory who are too many, or too long away; how many left.
+
+        Rows that were given before mean nothing after it. A user with events that wait stays.
+        """
+        return self.eviction.trim()
+
+    def banks(self, rows: Ints) -> Banks:
         """Copies of the evidence of users; ``UNKNOWN_USER`` gives an empty profile."""
-        known = rows != UNKNOWN_USER
-        sums = np.zeros((len(rows), *self._sums.shape[1:]), np.float32)
-        mass = np.zeros((len(rows), self._mass.shape[1]), np.float32)
-        t_ref = np.full(len(rows), -np.inf)
-        sums[known], mass[known] = self._sums[rows[known]], self._mass[rows[known]]
-        t_ref[known] = self._t_ref[rows[known]]
-        return split_banks(sums, mass, t_ref, self._n_positive)
+        return self.banks_at(self.memory.at(np.asarray(rows, np.int64)))
+
+    def banks_at(self, at: Ints) -> Banks:
+        """``banks`` of records by address, which may be those of tables of the same settings."""
+        state = records.read_states(at, self.memory.place, self.storage.is_half)
+        return split_banks(*state, self.n_positive)
+
+    def histories(self, rows: Ints) -> Histories:
+        """What users did; it counts as activity of theirs."""
+        at = self.memory.at(np.asarray(rows, np.int64))
+        return histories(at, self.interest.n_recent, self._next_tick())
 
     def seen(self, row: int) -> npt.NDArray[np.int32]:
-        """(n,) the distinct items that a user has touched, the newest to come first."""
-        return self._seen.of(row)
+        """(n,) the distinct items that a user has touched, in rising order."""
+        return self.histories(np.array([row])).seen
 
     def recent(self, row: int) -> RecentEvents:
         """The latest events of a user, newest first; at most ``interest.n_recent``."""
-        return self._recent.of(row)
+        found = self.histories(np.array([row]))
+        signed = self.codes.signed(found.kind, found.value)
+        return RecentEvents(found.item, found.ts, signed, found.kind, found.value)
 
     def columns(self) -> dict[str, dict[str, npt.NDArray[Any]]]:
-        """Column groups of a snapshot: ``state``, ``recent``, ``seen``, and ``waiting`` if any."""
-        state: dict[str, npt.NDArray[Any]] = {
-            "user_id": np.array(self.user_ids, dtype=object),
-            "sums": np.ascontiguousarray(self.sums),
-            "mass": np.ascontiguousarray(self.mass),
-            "negative_sums": np.ascontiguousarray(self.negative_sums),
-            "negative_mass": np.ascontiguousarray(self.negative_mass),
-            "t_ref": self.t_ref.copy(),
-            "n_events": self.n_events.copy(),
-        }
-        recent = self._recent.columns(len(self))
-        groups = {"state": state, "recent": recent, "seen": self._seen.columns()}
-        return groups if len(self.waiting) == 0 else {**groups, "waiting": self.waiting.columns()}
+        """Column groups of a snapshot; those who were evicted are in."""
+        return profile_columns.columns_of(self)
 
     @classmethod
     def from_columns(
@@ -232,64 +270,31 @@ class ProfileTable:
         kinds: Sequence[str],
         passive_kinds: Sequence[str] = _PASSIVE_KINDS,
         itemless_kinds: Sequence[str] = _ITEMLESS_KINDS,
+        storage: Storage | None = None,
     ) -> ProfileTable:
-        """The inverse of ``columns``.
+        """The inverse of ``columns``, from and to either form of storage.
 
         Raises:
-            ValueError: if the columns were made with another number of half-lives or recents.
+            ValueError: if the columns were made with another number of half-lives.
         """
-        state = columns["state"]
-        sums = np.concatenate([state["sums"], state["negative_sums"]], axis=1)
-        table = cls(sums.shape[2], interest, kinds, passive_kinds, itemless_kinds)
-        if sums.shape[1] != len(table._half_lives_s):
-            raise ValueError(
-                f"profiles of {sums.shape[1]} half-lives do not fit the settings' "
-                f"{len(table._half_lives_s)}"
-            )
-        table.user_ids = list(state["user_id"])
-        table._row_of = {user_id: row for row, user_id in enumerate(table.user_ids)}
-        table._sums = sums
-        table._mass = np.concatenate([state["mass"], state["negative_mass"]], axis=1)
-        table._t_ref = np.array(state["t_ref"])
-        table._n_events = np.array(state["n_events"])
-        table._recent = RecentRing.from_columns(columns["recent"], interest.n_recent)
-        table._seen = SeenItems.from_columns(columns["seen"], len(table))
-        if "waiting" in columns:
-            table.waiting = WaitingEvents.from_columns(columns["waiting"])
+        n_dims = profile_columns.n_dims_of(columns)
+        table = cls(n_dims, interest, kinds, passive_kinds, itemless_kinds, storage)
+        profile_columns.fill_table(table, columns)
         return table
 
-    def _check(
-        self,
-        rows: npt.NDArray[np.int64],
-        item: npt.NDArray[np.int64],
-        ts: npt.NDArray[np.float64],
-        items: ItemTable,
-    ) -> None:
-        if rows.min() < 0 or rows.max() >= len(self):
+    def _at(self, rows: Ints, n_dims: int) -> Ints:
+        rows = np.ascontiguousarray(rows, np.int64)
+        if rows.size > 0 and (rows.min() < 0 or rows.max() >= len(self)):
             raise ValueError(f"rows must be of [0, {len(self)}): create the users first")
-        if item.min() < UNKNOWN_ITEM or item.max() >= len(items):
-            raise ValueError(f"items must be of [-1, {len(items)}), the rows of vectors")
-        if items.n_dims != self._sums.shape[2]:
-            raise ValueError(f"vectors of {items.n_dims} dims, not {self._sums.shape[2]}")
-        if not np.isfinite(ts).all():
-            raise ValueError("times must be finite Unix seconds")
+        if n_dims != self.memory.place.n_dims:
+            raise ValueError(f"vectors of {n_dims} dims, not {self.memory.place.n_dims}")
+        return self.memory.at(rows)
 
-    def _reserve(self, n_rows: int) -> None:
-        """Make room for ``n_rows`` users, half as much again as before."""
-        capacity = len(self._t_ref)
-        if n_rows > capacity:
-            more = max(n_rows, capacity * 3 // 2, 16) - capacity
-            self._sums = _extended(self._sums, more)
-            self._mass = _extended(self._mass, more)
-            self._t_ref = _extended(self._t_ref, more, -np.inf)
-            self._n_events = _extended(self._n_events, more)
-            self._recent.reserve(capacity + more)
-            self._seen.reserve(capacity + more)
-
-
-def _extended(array: npt.NDArray[Any], n_more: int, fill: float = 0.0) -> npt.NDArray[Any]:
-    larger = np.zeros((len(array) + n_more, *array.shape[1:]), array.dtype)
-    larger[: len(array)] = array
-    if fill != 0.0:
-        larger[len(array) :] = fill
-    return larger
+    def _next_tick(self) -> int:
+        """The number of this call; after 31 bits, all that was is long ago alike."""
+        if self._tick == _LAST_TICK:
+            zeros = np.zeros(len(self), np.int32)
+            records.put_matrix(self.memory.chunks, records.TICK, zeros)
+            self._tick = 0
+        self._tick += 1
+        return self._tick

@@ -1,4 +1,4 @@
-"""The latest events of each user, in rings of fixed size: for reasons and for refolds."""
+"""The latest events of users and the items they have seen, read out of their blocks as arrays."""
 
 from __future__ import annotations
 
@@ -8,6 +8,20 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 import numpy.typing as npt
+
+from recsys.interest.blocks import Blocks
+from recsys.interest.records import N_EVENTS, RING_COUNT, SEEN_COUNT, TICK
+from recsys.interest.rings import (
+    RING_BLOCK,
+    begin,
+    held_events,
+    older_items,
+    push_seen,
+)
+from recsys.memory import load_i32, load_u16, store_i32
+
+Ints = npt.NDArray[np.int64]
+Columns = dict[str, npt.NDArray[Any]]
 
 
 class RecentEvents(NamedTuple):
@@ -25,108 +39,159 @@ class RecentEvents(NamedTuple):
     """(n,) rating or dwell; NaN where there is none."""
 
 
-_COLUMNS = tuple(f"_{name}" for name in RecentEvents._fields)
+class Histories(NamedTuple):
+    """What B users did, user by user: events newest first, seen items in rising order."""
+
+    n_events: npt.NDArray[np.int32]
+    """(B,) events of known items, passive ones included."""
+    bounds: Ints
+    """(B + 1,) offsets of each user's latest events."""
+    item: npt.NDArray[np.int32]
+    """(E,) position in the catalog."""
+    ts: npt.NDArray[np.float64]
+    """(E,) Unix seconds."""
+    kind: npt.NDArray[np.uint8]
+    """(E,) code of the kind."""
+    value: npt.NDArray[np.float32]
+    """(E,) rating or dwell; NaN where there is none."""
+    seen_bounds: Ints
+    """(B + 1,) offsets of each user's seen items."""
+    seen: npt.NDArray[np.int32]
+    """(S,) the distinct items that each user touched."""
 
 
-class RecentRing:
-    """B rings of R events, each sorted by (ts, item, kind) from its oldest on.
+def histories(records: Ints, n_recent: int, tick: int = -1) -> Histories:
+    """Read users.
 
     Args:
-        n_recent: R.
+        records: (B,) addresses; 0 = somebody unknown, who has done nothing.
+        n_recent: most events of a user.
+        tick: when this is, for what was read least recently; -1 = it does not count as a read.
     """
+    n_events, n_held, n_older = _sizes(records, tick)
+    bounds, longest = np.zeros(len(records) + 1, np.int64), np.zeros(len(records) + 1, np.int64)
+    np.cumsum(np.minimum(n_held, n_recent), out=bounds[1:])
+    np.cumsum(n_held + n_older, out=longest[1:])
+    size = int(bounds[-1])
+    found = (
+        np.empty(size, np.int32),
+        np.empty(size, np.float64),
+        np.empty(size, np.uint8),
+        np.empty(size, np.float32),
+    )
+    seen_bounds = np.zeros(len(records) + 1, np.int64)
+    seen = np.empty(int(longest[-1]), np.int32)
+    _read(records, bounds, found, seen_bounds, seen)
+    return Histories(n_events, bounds, *found, seen_bounds, seen[: seen_bounds[-1]])
 
-    def __init__(self, n_recent: int) -> None:
-        self._n_recent = n_recent
-        self._item = np.zeros((0, n_recent), np.int32)
-        self._ts = np.zeros((0, n_recent), np.float64)
-        self._importance = np.zeros((0, n_recent), np.float32)
-        self._kind = np.zeros((0, n_recent), np.uint8)
-        self._value = np.zeros((0, n_recent), np.float32)
-        self._oldest = np.zeros(0, np.int32)
-        self._count = np.zeros(0, np.int32)
-        self._n_rows = 0
 
-    def reserve(self, n_rows: int) -> None:
-        """Make room for ``n_rows`` users."""
-        for name in (*_COLUMNS, "_oldest", "_count"):
-            array = getattr(self, name)
-            larger = np.zeros((n_rows, *array.shape[1:]), array.dtype)
-            larger[: len(array)] = array
-            setattr(self, name, larger)
+def recent_columns(records: Ints) -> Columns:
+    """Group ``recent`` of a snapshot: all events held, user by user and oldest first."""
+    _, count, _ = _sizes(records, -1)
+    ends = np.cumsum(count)
+    size = int(ends[-1]) if len(ends) else 0
+    item, ts = np.empty(size, np.int32), np.empty(size, np.float64)
+    kind, value = np.empty(size, np.uint8), np.empty(size, np.float32)
+    _copy_held(records, ends - count, (ts, item, kind, value))
+    return {"count": count.astype(np.int32), "item": item, "ts": ts, "kind": kind, "value": value}
 
-    def add(
-        self,
-        rows: npt.NDArray[np.int64],
-        item: npt.NDArray[np.int64],
-        ts: npt.NDArray[np.float64],
-        importance: npt.NDArray[np.float32],
-        kind: npt.NDArray[np.uint8],
-        value: npt.NDArray[np.float32],
-    ) -> None:
-        """Add T events in any order; each ring keeps its R latest."""
-        ring = (*(getattr(self, name) for name in _COLUMNS), self._oldest, self._count)
-        _add(ring, (rows, item.astype(np.int32), ts, importance, kind, value))
 
-    def of(self, row: int) -> RecentEvents:
-        """The latest events of one user, newest first."""
-        count = int(self._count[row])
-        place = (int(self._oldest[row]) + np.arange(count - 1, -1, -1)) % self._n_recent
-        return RecentEvents(*(getattr(self, name)[row, place] for name in _COLUMNS))
+def seen_columns(records: Ints) -> Columns:
+    """Group ``seen`` of a snapshot: ``row`` and ``item`` of what is older than the events held."""
+    _, _, count = _sizes(records, -1)
+    ends = np.cumsum(count)
+    item = np.empty(int(ends[-1]) if len(ends) else 0, np.int32)
+    _copy_older(records, ends - count, item)
+    row = np.repeat(np.arange(len(records), dtype=np.int32), count)
+    return {"row": row, "item": item}
 
-    def columns(self, n_rows: int) -> dict[str, npt.NDArray[Any]]:
-        """``count`` (B,) and the events held, user by user and oldest first, (E,) each."""
-        count = self._count[:n_rows].copy()
-        order = (self._oldest[:n_rows, None] + np.arange(self._n_recent)) % self._n_recent
-        place = order[np.arange(self._n_recent) < count[:, None]]
-        rows = np.repeat(np.arange(n_rows), count)
-        held = RecentEvents(*(getattr(self, name)[rows, place] for name in _COLUMNS))
-        return {"count": count, **held._asdict()}
 
-    @classmethod
-    def from_columns(cls, columns: Mapping[str, npt.NDArray[Any]], n_recent: int) -> RecentRing:
-        """The inverse of ``columns``; a smaller ring keeps the latest.
+def fill(
+    records: Ints,
+    blocks: tuple[Blocks, Blocks],
+    n_recent: int,
+    recent: Mapping[str, npt.NDArray[Any]],
+    seen: Mapping[str, npt.NDArray[Any]],
+) -> None:
+    """Give users without history one: the inverse of the two above.
 
-        Columns written before values were kept have none: their values read as NaN.
-        """
-        ring = cls(n_recent)
-        count = columns["count"]
-        ring.reserve(len(count))
-        rows = np.repeat(np.arange(len(count)), count)
-        item = columns["item"].astype(np.int64)
-        value = columns.get("value", np.full(len(rows), np.nan, np.float32))
-        ring.add(rows, item, columns["ts"], columns["importance"], columns["kind"], value)
-        return ring
+    Args:
+        records: (B,) addresses of users without history.
+        blocks: of recent events and of seen items.
+        n_recent: R; of longer histories the items that are let go count as seen.
+        recent: columns; of a time when values were not kept they read as NaN.
+        seen: columns.
+    """
+    n = len(recent["item"])
+    value = recent.get("value", np.full(n, np.nan, np.float32))
+    events = recent["ts"], recent["item"].astype(np.int32), recent["kind"], value
+    ends = np.cumsum(recent["count"], dtype=np.int64)
+    ring = blocks[0].ready(n // RING_BLOCK + len(records))
+    older = blocks[1].ready(n + len(seen["item"]))
+    _fill(records, ring, older, n_recent, ends, events)
+    _fill_older(records[seen["row"]], older, seen["item"])
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _add(ring: Any, events: Any) -> None:
-    item, ts, importance, kind, value, oldest, count = ring
-    rows, new_item, new_ts, new_importance, new_kind, new_value = events
-    n_recent = ts.shape[1]
-    for t in range(rows.shape[0]):
-        row = rows[t]
-        if count[row] == n_recent:
-            first = oldest[row]
-            newest = (new_ts[t], new_item[t], new_kind[t])
-            if newest <= (ts[row, first], item[row, first], kind[row, first]):
-                continue
-            oldest[row] = (first + 1) % n_recent
-            count[row] -= 1
-        place = (oldest[row] + count[row]) % n_recent
-        for _ in range(count[row]):  # an event that is late moves back to its time
-            before = (place - 1) % n_recent
-            older = (ts[row, before], item[row, before], kind[row, before])
-            if older <= (new_ts[t], new_item[t], new_kind[t]):
-                break
-            item[row, place] = item[row, before]
-            ts[row, place] = ts[row, before]
-            importance[row, place] = importance[row, before]
-            kind[row, place] = kind[row, before]
-            value[row, place] = value[row, before]
-            place = before
-        item[row, place] = new_item[t]
-        ts[row, place] = new_ts[t]
-        importance[row, place] = new_importance[t]
-        kind[row, place] = new_kind[t]
-        value[row, place] = new_value[t]
-        count[row] += 1
+def _sizes(records: Ints, tick: int) -> Any:
+    n_events, held = np.zeros(len(records), np.int32), np.zeros(len(records), np.int64)
+    older = np.zeros(len(records), np.int64)
+    for b in range(len(records)):
+        if records[b] == 0:
+            continue
+        n_events[b] = load_i32(records[b] + N_EVENTS)
+        held[b] = load_u16(records[b] + RING_COUNT)
+        older[b] = load_i32(records[b] + SEEN_COUNT)
+        if tick >= 0:
+            store_i32(records[b] + TICK, tick)
+    return n_events, held, older
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _read(
+    records: Ints, bounds: Ints, found: Any, seen_bounds: Ints, seen: npt.NDArray[np.int32]
+) -> None:
+    for b in range(len(records)):
+        seen_bounds[b + 1] = seen_bounds[b]
+        if records[b] == 0:
+            continue
+        us, item, kind, value = held_events(records[b])
+        for place in range(bounds[b + 1] - bounds[b]):
+            to, of = bounds[b] + place, len(us) - 1 - place
+            found[0][to], found[1][to] = item[of], us[of] / 1e6
+            found[2][to], found[3][to] = kind[of], value[of]
+        touched = np.sort(np.concatenate((item, older_items(records[b]))))
+        for place in range(len(touched)):
+            if place == 0 or touched[place] != touched[place - 1]:
+                seen[seen_bounds[b + 1]] = touched[place]
+                seen_bounds[b + 1] += 1
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _copy_held(records: Ints, starts: Ints, to: Any) -> None:
+    for b in range(len(records)):
+        held = held_events(records[b])
+        n = len(held[0])
+        to[0][starts[b] : starts[b] + n] = held[0] / 1e6
+        to[1][starts[b] : starts[b] + n] = held[1]
+        to[2][starts[b] : starts[b] + n] = held[2]
+        to[3][starts[b] : starts[b] + n] = held[3]
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _copy_older(records: Ints, starts: Ints, to: npt.NDArray[np.int32]) -> None:
+    for b in range(len(records)):
+        items = older_items(records[b])
+        to[starts[b] : starts[b] + len(items)] = items
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _fill(records: Ints, ring: Any, seen: Any, n_recent: int, ends: Ints, events: Any) -> None:
+    for b in range(len(records)):
+        begin(records[b], ring, seen, n_recent, ends[b - 1] if b > 0 else 0, ends[b], events)
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _fill_older(records: Ints, seen: Any, item: npt.NDArray[np.int32]) -> None:
+    for t in range(len(records)):
+        push_seen(records[t], seen, item[t])

@@ -74,6 +74,13 @@ class WaitingEvents:
         )
         return np.array([e.row for e in events], np.int64), batch
 
+    def move(self, new_row: Mapping[int, int]) -> None:
+        """Follow users whose rows have changed, old row to new one."""
+        if len(new_row) == 0 or len(self._by_text) == 0:
+            return
+        for text, events in self._by_text.items():
+            self._by_text[text] = [e._replace(row=new_row.get(e.row, e.row)) for e in events]
+
     def columns(self) -> dict[str, npt.NDArray[Any]]:
         """Named arrays for a snapshot."""
         events = list(self)

@@ -130,17 +130,29 @@ def weigh(
     importance = np.where(is_negative, negative[code], positive[code])
     rated = np.flatnonzero(code == names.index(RATING))
     if len(rated):
-        low, high = settings.rating_negative_max, settings.rating_positive_min
-        share = np.nan_to_num((value[rated] - low) / max(high - low, 1e-9), nan=0.5)
-        bad = (value[rated] <= low) & (value[rated] < high)
-        is_negative[rated] = bad
-        importance[rated] = np.where(
-            bad,
-            settings.negative_importance.get(RATING, 0.0),
-            settings.importance.get(RATING, 0.0) * np.clip(share, 0.0, 1.0),
-        )
+        importance[rated], is_negative[rated] = _rated(value[rated], settings)
+    return _bounded(importance, settings), is_negative
+
+
+def rating_importance(
+    value: Times, settings: InterestSettings
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """``weigh`` of ratings (T,)."""
+    importance, is_negative = _rated(value, settings)
+    return _bounded(importance, settings), is_negative
+
+
+def _rated(value: Times, settings: InterestSettings) -> tuple[Times, npt.NDArray[np.bool_]]:
+    low, high = settings.rating_negative_max, settings.rating_positive_min
+    share = np.nan_to_num((value - low) / max(high - low, 1e-9), nan=0.5)
+    is_bad = (value <= low) & (value < high)
+    good = settings.importance.get(RATING, 0.0) * np.clip(share, 0.0, 1.0)
+    return np.where(is_bad, settings.negative_importance.get(RATING, 0.0), good), is_bad
+
+
+def _bounded(importance: Times, settings: InterestSettings) -> Floats:
     bound = np.nextafter(np.float32(settings.max_importance), np.float32(0.0))
-    return np.minimum(importance, bound).astype(np.float32), is_negative
+    return np.minimum(importance, bound).astype(np.float32)
 
 
 def bank_importance(

@@ -187,4 +187,4 @@ def _compile(ground: Ground) -> None:
     event = Event("", "", "", None, settings.data.kinds[0], 0.0, 0, 0.0)
     partition = Partition(0, table, trend, Position(0), is_rebuilt=True, is_dirty=True)
     partition.fold(ground, [event], last_seq=1)
-    profile_views([hold(partition, event.user_id)], 0.0, ground.model, settings.interest)
+    profile_views(hold([partition], [event.user_id]), 0.0, ground.model, settings.interest)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+import tempfile
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +22,7 @@ from recsys.encoder.cache import VectorCache
 from recsys.errors import ChecksumError, NotFoundError
 from recsys.folding import (
     Basis,
+    LiveEvents,
     fold_live,
     fold_partition,
     fold_record,
@@ -26,10 +31,11 @@ from recsys.folding import (
 )
 from recsys.interest.model import InterestModel
 from recsys.interest.profiles import ProfileTable
+from recsys.interest.storage import Storage
 from recsys.interest.stored import model_within
 from recsys.ledger import Ledger
 from recsys.schema import Event
-from recsys.settings import Settings
+from recsys.settings import DAY_S, Settings
 from recsys.snapshot import Position, SnapshotKey
 from recsys.store import Store
 from recsys.trend import TrendState
@@ -79,6 +85,20 @@ class Ground:
         cache = VectorCache(self.store, encoder["id"])
         return replace(self.basis, words=cached_words(cache, self.model, texts))
 
+    def storage(self, partition: int) -> Storage:
+        """How the profiles of a partition are held."""
+        serving = self.settings.serving
+        days, folder = serving.profile_ttl_days, serving.spill_folder
+        if days is None and serving.max_users_per_partition is None:
+            return Storage(serving.profile_dtype)
+        name = f"{quote(self.tenant, safe='')}-{partition}-{uuid.uuid4().hex}.spill"
+        return Storage(
+            serving.profile_dtype,
+            spill=Path(tempfile.gettempdir() if folder is None else folder) / "halflife" / name,
+            max_users=serving.max_users_per_partition,
+            ttl_s=None if days is None else days * DAY_S,
+        )
+
     def key(self, partition: int) -> SnapshotKey:
         """Which snapshot a partition starts from."""
         return SnapshotKey(self.tenant, self.bundle.bundle_id, partition)
@@ -101,7 +121,9 @@ class Partition:
     n_read: int = 0
     """Events whose words came late, since it was loaded."""
 
-    def fold(self, ground: Ground, events: Sequence[Event], last_seq: int) -> TrendState:
+    def fold(
+        self, ground: Ground, events: Sequence[Event] | LiveEvents, last_seq: int
+    ) -> TrendState:
         """Fold committed events, up to a ledger sequence.
 
         Returns:
@@ -149,7 +171,9 @@ def load_partition(ground: Ground, number: int) -> Partition:
 
 def _from_snapshot(ground: Ground, number: int) -> Partition | None:
     try:
-        found = snapshot.load(ground.store, ground.key(number), ground.settings)
+        found = snapshot.load(
+            ground.store, ground.key(number), ground.settings, ground.storage(number)
+        )
     except (ChecksumError, NotFoundError) as error:
         log.warning("snapshot of partition %d is not sound, folding the record: %s", number, error)
         return None
@@ -164,7 +188,7 @@ def _from_snapshot(ground: Ground, number: int) -> Partition | None:
 def _from_record(ground: Ground, number: int) -> Partition:
     archive = Archive(ground.store)
     record, position = read_to_position(archive, ground.ledger, number, ground.tenant)
-    table, trend = fold_partition(record, ground.basis_of(record))
+    table, trend = fold_partition(record, ground.basis_of(record), ground.storage(number))
     return Partition(
         number, table, trend, position, is_rebuilt=True, is_dirty=True, n_folded=len(record)
     )

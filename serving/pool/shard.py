@@ -25,6 +25,7 @@ from recsys.errors import (
     StaleEpochError,
     WrongOwnerError,
 )
+from recsys.folding import LiveEvents
 from recsys.ledger import ERASED
 from recsys.schema import Event, partition_of
 from recsys.snapshot import TREND, read_meta, save_groups
@@ -214,7 +215,7 @@ class Shard:
             raise WrongOwnerError(number, self._leases.owner.name)
         return self._partitions[number].position.ledger_seq
 
-    def read(self, user_ids: Sequence[str], as_of: float) -> list[ProfileView]:
+    def read(self, user_ids: Sequence[str], as_of: float) -> Sequence[ProfileView]:
         """Profiles as of a moment; one whose latest event is later is read at that event.
 
         Raises:
@@ -224,10 +225,7 @@ class Shard:
         with self._state:
             for number in numbers:
                 self._version(number)
-            held = [
-                hold(self._partitions[number], user_id)
-                for number, user_id in zip(numbers, user_ids, strict=True)
-            ]
+            held = hold([self._partitions[number] for number in numbers], user_ids)
         self._check(numbers)  # after the copy: nobody had taken over when it was made
         return profile_views(held, as_of, self._ground.model, self._ground.settings.interest)
 
@@ -309,7 +307,7 @@ class Shard:
             owned = self._partitions.values()
             return (
                 tuple(sorted(self._partitions)),
-                sum(len(p.table) for p in owned),
+                sum(p.table.n_users for p in owned),
                 sum(p.n_folded for p in owned),
             )
 
@@ -390,15 +388,17 @@ class Shard:
             if sequence > 0:
                 fresh[number].append(event)
                 last_seq[number] = max(sequence, last_seq.get(number, 0))
+        basis, first = self._ground.basis, 0
+        live = LiveEvents.of([event for events in fresh.values() for event in events], basis)
         for number, events in fresh.items():
-            self._fold(number, events, last_seq[number])
-        basis = self._ground.basis
+            self._fold(number, live.part(first, first + len(events)), last_seq[number])
+            first += len(events)
         return [
             _Appended(sequence > 0, sequence > 0 and basis.is_pending(event), sequence == ERASED)
             for (_, event), sequence in zip(owned, sequences, strict=True)
         ]
 
-    def _fold(self, number: int, events: list[Event], last_seq: int) -> None:
+    def _fold(self, number: int, events: LiveEvents, last_seq: int) -> None:
         with self._state:
             try:
                 self._delta.merge(self._partitions[number].fold(self._ground, events, last_seq))

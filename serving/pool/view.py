@@ -1,4 +1,8 @@
-"""Reading profiles as of a moment: copied under the lock of their partition, read after it."""
+"""Reading profiles as of a moment: copied under the lock of their partitions, read after it.
+
+Both steps are over all users at once, of whichever partitions: a partition only says where its
+users stand in memory.
+"""
 
 from __future__ import annotations
 
@@ -8,64 +12,74 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from recsys.interest.id_map import IdBytes
 from recsys.interest.model import Banks, InterestModel
-from recsys.interest.recent import RecentEvents
-from recsys.interest.zero_shot import ZeroShot, gaps, read_parts
+from recsys.interest.profiles import ProfileTable
+from recsys.interest.recent import Histories, histories
+from recsys.interest.zero_shot import ZeroShot, gaps, half_lives_passed
 from recsys.settings import InterestSettings
-from serving.pool.messages import ProfileView
 from serving.pool.partition import Partition
-
-UNKNOWN_KIND = "unknown"
-
-_NOTHING_RECENT = RecentEvents(
-    np.zeros(0, np.int32),
-    np.zeros(0),
-    np.zeros(0, np.float32),
-    np.zeros(0, np.uint8),
-    np.zeros(0, np.float32),
-)
+from serving.pool.profile_batch import ProfileBatch
 
 
-class HeldProfile(NamedTuple):
-    """A copy of what a partition holds of a user; of somebody unknown it is empty."""
+class Held(NamedTuple):
+    """A copy of what partitions hold of B users; of somebody unknown it is empty."""
 
-    user_id: str
-    is_known: bool
-    partition: int
-    version: int
+    user_ids: tuple[str, ...]
+    is_known: npt.NDArray[np.bool_]
+    """(B,)."""
+    partition: npt.NDArray[np.int64]
+    """(B,)."""
+    version: npt.NDArray[np.int64]
+    """(B,)."""
     banks: Banks
-    """Of this one user."""
-    n_events: int
-    recent: RecentEvents
-    recent_kind: tuple[str, ...]
-    seen: npt.NDArray[np.int32]
+    histories: Histories
+    importance: npt.NDArray[np.float32]
+    """(E,) signed, of the events of ``histories``."""
+    kinds: tuple[str, ...]
 
 
-def hold(partition: Partition, user_id: str) -> HeldProfile:
-    """Copy what a partition holds of a user; call it while nobody else touches the partition."""
-    table = partition.table
-    rows = table.rows([user_id])
-    row = int(rows[0])
-    is_known = row >= 0
-    recent = table.recent(row) if is_known else _NOTHING_RECENT
-    return HeldProfile(
-        user_id=user_id,
-        is_known=is_known,
-        partition=partition.number,
-        version=partition.position.ledger_seq,
-        banks=table.banks(rows),
-        n_events=int(table.n_events[row]) if is_known else 0,
-        recent=recent,
-        recent_kind=tuple(
-            table.kinds[code] if code < len(table.kinds) else UNKNOWN_KIND for code in recent.kind
-        ),
-        seen=table.seen(row) if is_known else np.zeros(0, np.int32),
+def hold(partitions: Sequence[Partition], user_ids: Sequence[str]) -> Held:
+    """Copy what partitions hold of users; call it while nobody else touches the partitions.
+
+    Args:
+        partitions: (B,) at least one, the partition of each user; all of one bundle.
+        user_ids: (B,).
+
+    Raises:
+        StoreError: if somebody who was evicted cannot be brought back.
+    """
+    numbers = np.array([partition.number for partition in partitions], np.int64)
+    order = np.argsort(numbers, kind="stable")
+    ids = IdBytes.of([user_ids[b] for b in order])
+    bounds = np.flatnonzero(np.diff(numbers[order], prepend=-1, append=-1))
+    by_partition, evicting = np.zeros(len(numbers), np.int64), []
+    for first, last in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        table = partitions[order[first]].table
+        table.locate(ids.part(first, last), by_partition[first:last])
+        if table.storage.spill is not None:
+            evicting.append(table)
+    at = np.empty_like(by_partition)
+    at[order] = by_partition
+    table = partitions[0].table
+    did = histories(at, table.interest.n_recent)
+    held = Held(
+        user_ids=tuple(user_ids),
+        is_known=at != 0,
+        partition=numbers,
+        version=np.array([partition.position.ledger_seq for partition in partitions], np.int64),
+        banks=table.banks_at(at),
+        histories=did,
+        importance=table.codes.signed(did.kind, did.value),
+        kinds=table.kinds,
     )
+    _trim(evicting)
+    return held
 
 
 def profile_views(
-    held: Sequence[HeldProfile], as_of: float, model: InterestModel, interest: InterestSettings
-) -> list[ProfileView]:
+    held: Held, as_of: float, model: InterestModel, interest: InterestSettings
+) -> ProfileBatch:
     """Profiles at a moment.
 
     Args:
@@ -74,34 +88,28 @@ def profile_views(
         model: what makes queries of them.
         interest: the half-lives.
     """
-    if len(held) == 0:
-        return []
-    banks = Banks(*(np.concatenate(c) for c in zip(*(h.banks for h in held), strict=True)))
+    banks = held.banks
     moments = np.maximum(as_of, banks.t_ref)
-    query = model.query(banks, moments)
-    gap_s = gaps(banks.t_ref, moments)
-    parts = read_parts(
-        banks.sums, banks.mass, gap_s, interest.half_lives_s, interest.confidence_mass
+    left = half_lives_passed(gaps(banks.t_ref, moments), interest.half_lives_s)
+    mass_now = banks.mass * left
+    return ProfileBatch(
+        user_ids=held.user_ids,
+        is_known=held.is_known,
+        partition=held.partition,
+        version=held.version,
+        as_of=moments,
+        t_ref=banks.t_ref,
+        query=model.query(banks, moments),
+        mass=mass_now,
+        confidence=mass_now / (mass_now + np.float32(interest.confidence_mass)),
+        histories=held.histories,
+        importance=held.importance,
+        kinds=held.kinds,
+        banks=None if isinstance(model, ZeroShot) else banks,
     )
-    return [
-        ProfileView(
-            user_id=user.user_id,
-            is_known=user.is_known,
-            partition=user.partition,
-            version=user.version,
-            as_of=float(moments[b]),
-            t_ref=float(banks.t_ref[b]),
-            n_events=user.n_events,
-            query=query.of(b),
-            mass=parts.mass_now[b],
-            confidence=parts.confidence[b],
-            recent_item=user.recent.item,
-            recent_ts=user.recent.ts,
-            recent_importance=user.recent.importance,
-            recent_kind=user.recent_kind,
-            recent_value=user.recent.value,
-            seen=user.seen,
-            banks=None if isinstance(model, ZeroShot) else user.banks,
-        )
-        for b, user in enumerate(held)
-    ]
+
+
+def _trim(tables: Sequence[ProfileTable]) -> None:
+    """Who was brought back may have made others too many."""
+    for table in tables:
+        table.trim()

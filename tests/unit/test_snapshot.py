@@ -4,18 +4,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from recsys.archive import CURRENT
 from recsys.errors import ChecksumError, ConflictError, StoreError
+from recsys.interest.profiles import ProfileTable
+from recsys.settings import Settings
 from recsys.snapshot import (
+    TREND,
     Position,
     SnapshotKey,
+    load,
     load_groups,
     read_meta,
+    save,
     save_groups,
 )
 from recsys.store import Store
+from recsys.trend import TrendState
 
 KEY = SnapshotKey("default", "bundle-1", 7)
 
@@ -94,10 +101,10 @@ def test_a_reader_that_is_overtaken_reads_the_newer_snapshot(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_groups(store, KEY, group(1.0), Position(1))
-    original = store.read
+    original = store.mapped
     overtaken = False
 
-    def read(path: str, sha256: str | None = None) -> bytes:
+    def read(path: str, sha256: str | None = None) -> pa.Buffer:
         nonlocal overtaken
         if not overtaken:
             overtaken = True
@@ -105,7 +112,7 @@ def test_a_reader_that_is_overtaken_reads_the_newer_snapshot(
             save_groups(store, KEY, group(3.0), Position(3))
         return original(path, sha256)
 
-    monkeypatch.setattr(store, "read", read)
+    monkeypatch.setattr(store, "mapped", read)
     loaded = load_groups(store, KEY)
     assert loaded is not None
     assert loaded[1]["ledger_seq"] == 3
@@ -143,3 +150,39 @@ def test_a_fold_of_an_archive_that_was_replaced_meanwhile_does_not_go_back(store
     with pytest.raises(ConflictError, match="m1, which was replaced"):
         save_groups(store, KEY, group(2.0), Position(9, "m1"), rebase=True)
     save_groups(store, KEY, group(3.0), Position(9, "m2"), rebase=True)
+
+
+def test_a_column_group_that_is_unknown_goes_on_with_the_profiles(store: Store) -> None:
+    settings = Settings()
+    table = ProfileTable(4, settings.interest, settings.data.kinds)
+    table.rows(["a", "b"], create=True)
+    trend = TrendState(settings.trend.half_lives_s)
+    fatigue = {"user_id": np.array(["b"], object), "times": np.arange(3.0).reshape(1, 3)}
+    save_groups(
+        store, KEY, {**table.columns(), TREND: trend.columns(), "fatigue": fatigue}, Position(1)
+    )
+    loaded = load(store, KEY, settings)
+    assert loaded is not None
+    loaded.table.rows(["c"], create=True)
+    save(store, KEY, loaded.table, loaded.trend, Position(2))
+    groups, meta = load_groups(store, KEY) or ({}, {})
+    assert meta["n_users"] == 3 and meta["ledger_seq"] == 2
+    assert groups["fatigue"]["user_id"].tolist() == ["b"]
+    np.testing.assert_array_equal(groups["fatigue"]["times"], fatigue["times"])
+
+
+def test_a_flipped_byte_is_found_by_either_checksum(store: Store) -> None:
+    meta = save_groups(store, KEY, group(1.0), Position(1))
+    ((_, file),) = meta["files"].items()
+    data = bytearray(store.read(file["path"]))
+    data[len(data) // 2] ^= 1
+    store.write(file["path"], bytes(data))
+    with pytest.raises(ChecksumError):
+        load_groups(store, KEY)
+    value, token = store.read_pointer(KEY.pointer)
+    assert value is not None
+    for old in value["files"].values():
+        del old["xxh3_128"]  # as an earlier version wrote it
+    store.swap_pointer(KEY.pointer, value, token)
+    with pytest.raises(ChecksumError, match="sha256"):
+        load_groups(store, KEY)
