@@ -199,7 +199,9 @@ class FakeSource:
         before = set(self.positions)
         self._join()
         early: list[Message | End] = []
-        for place in sorted(set(self.positions) - before):  # came unpaused: one message slips through
+        for place in sorted(
+            set(self.positions) - before
+        ):  # came unpaused: one message slips through
             early += self.world.log[place][self.positions[place] :][:1]
             self.positions[place] += sum(item.place == place for item in early)
         return self._polled(early)
@@ -213,7 +215,9 @@ class FakeSource:
             return {}  # a zombie, or a rebalance is on its way
         for place, offset in offsets.items():
             assert self.world.assignment[place] == self.member
-            lost = [m.offset for m in self.world.log[place][:offset] if not self.world.is_durable(m)]
+            lost = [
+                m.offset for m in self.world.log[place][:offset] if not self.world.is_durable(m)
+            ]
             assert lost == [], f"committed past what is not durable: {lost}"
         self.world.committed.update(offsets)
         self.world.trap("committed")
