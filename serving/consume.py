@@ -1,36 +1,23 @@
-"""Events from a Kafka topic to the profile pool: ``python -m serving.consume --topic T ...``.
-
-A message is one event, as JSON, as ``POST /v1/events`` takes it. It is delivered at least once and
-counts exactly once: an offset is committed after the pool has made everything below it durable, and
-a message that comes again is the same event. One without ``event_id`` is named after its place,
-one without ``ts`` happened when it was sent. What is no event goes to the store's ``quarantine/``
-with its reason, topic, partition and offset, and holds up nothing.
-
-The pool is the one that runs on the Ray that RAY_ADDRESS names. While it is away, consumers wait
-and keep their partitions.
-"""
+"""Events from a Kafka topic to the profile pool: ``python -m serving.consume --topic T ...``."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import os
 import signal
 import sys
 import threading
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import ray
 import typer
 from rich.console import Console
-from rich.live import Live
 from rich.markup import escape
-from rich.table import Table
 
 from recsys import logs
 from recsys.errors import ConfigError, RecsysError
@@ -39,21 +26,31 @@ from recsys.settings import load
 from recsys.store import Store
 from serving.app import AppArgs, pool_spec
 from serving.pool import PoolSpec, ensure_pool
-from serving.stream.actor import ConsumerTask
-from serving.stream.fleet import Fleet
-from serving.stream.group import Group
 from serving.stream.loop import Pace
-from serving.stream.messages import Place
 from serving.stream.pool import running_spec
-from serving.stream.progress import Progress
 from serving.stream.properties import KafkaProperties, read_properties
-from serving.stream.subscription import Subscription
 
 log = logging.getLogger(__name__)
 console = Console(stderr=True)
 
-LOOK_EVERY_S = 1.0
-LOG_EVERY_S = 30.0
+HELP = """Feed the profile pool from a Kafka topic.
+
+A message is one event as JSON, as `POST /v1/events` takes it:
+`{"user_id": "u1", "kind": "click", "item_id": "i7"}`.
+
+It is delivered at least once and counts exactly once: an offset is committed after the pool has
+made everything below it durable, and a message that comes again is the same event. One without
+`event_id` is named `kafka:topic:partition:offset`; one without `ts` happened when it was sent. What
+is no event goes to the store's `quarantine/` with its reason, topic, partition and offset, and
+holds up nothing.
+
+The pool is the one that runs on the Ray that `RAY_ADDRESS` names. While it is away, consumers wait
+and keep their partitions. SIGTERM or Ctrl-C ends the command with the last offsets committed; the
+last line of stdout is a report in JSON.
+
+Example: `RAY_ADDRESS=auto python -m serving.consume --topic clicks --brokers k1:9092,k2:9092
+--store s3://bucket/shop --ledger postgresql://... --consumers 4`
+"""
 
 
 class Start(StrEnum):
@@ -61,90 +58,6 @@ class Start(StrEnum):
 
     EARLIEST = "earliest"
     LATEST = "latest"
-
-
-def consume(
-    task: ConsumerTask, n_consumers: int, is_once: bool, stop: threading.Event
-) -> dict[str, Any]:
-    """Run consumers until told to stop, or until the present end.
-
-    Args:
-        task: pool, topic and group.
-        n_consumers: how many actors.
-        is_once: end when the group has committed what is in the topic now.
-        stop: ends it.
-
-    Returns:
-        The report: counts, ``n_restarts``, ``took_s``, and ``lag``, the messages left at the end.
-
-    Raises:
-        ConfigError: if the topic is not there, or the brokers refuse us.
-        UnavailableError: if they or the consumers do not come up.
-    """
-    started = time.monotonic()
-    group = Group(task.subscription)
-    goal = group.ends() if is_once else None
-    fleet = Fleet(task, n_consumers)
-    try:
-        with _shown(task.subscription) as show:
-            while not stop.is_set() and not (goal is not None and _is_reached(group, goal)):
-                show(fleet.watch(LOOK_EVERY_S))
-    finally:
-        progress = fleet.stop()
-    ends, committed = group.ends(), group.committed()
-    group.close()
-    return {
-        "job": "consume",
-        "topic": task.subscription.topic,
-        "group": task.subscription.group,
-        **asdict(progress.counts),
-        "n_restarts": fleet.n_restarts,
-        "lag": sum(max(0, end - committed.get(place, 0)) for place, end in ends.items()),
-        "took_s": round(time.monotonic() - started, 3),
-    }
-
-
-def _is_reached(group: Group, goal: Mapping[Place, int]) -> bool:
-    committed = group.committed()
-    return all(committed.get(place, -1) >= end for place, end in goal.items())
-
-
-@contextmanager
-def _shown(subscription: Subscription) -> Iterator[Any]:
-    """A table that lives on a terminal; a line of the log now and then elsewhere."""
-    if console.is_terminal:
-        with Live(console=console, refresh_per_second=2, transient=True) as live:
-            yield lambda progress: live.update(_table(subscription, progress))
-        return
-    next_line = time.monotonic()
-
-    def show(progress: Progress) -> None:
-        nonlocal next_line
-        if time.monotonic() >= next_line:
-            next_line = time.monotonic() + LOG_EVERY_S
-            log.info("consuming", extra={"topic": subscription.topic, **_figures(progress)})
-
-    yield show
-
-
-def _figures(progress: Progress) -> dict[str, Any]:
-    return {
-        **asdict(progress.counts),
-        "lag": sum(progress.lags.values()),
-        "commit_age_s": round(progress.commit_age_s, 3),
-    }
-
-
-def _table(subscription: Subscription, progress: Progress) -> Table:
-    title = f"{escape(subscription.topic)} → pool, as {escape(subscription.group)}"
-    table = Table(title=title, title_justify="left")
-    for name in ("events", "duplicates", "poison", "lag", "partitions", "oldest uncommitted"):
-        table.add_column(name, justify="right")
-    counts = progress.counts
-    numbers = (counts.n_events, counts.n_duplicates, counts.n_poison, sum(progress.lags.values()))
-    cells = [f"{number:,}" for number in (*numbers, len(progress.lags))]
-    table.add_row(*cells, f"{progress.commit_age_s:.1f} s")
-    return table
 
 
 @contextmanager
@@ -193,10 +106,22 @@ def _ledger_url(store: Store, url: str | None) -> str:
     return f"sqlite:///{store.root}/ledger.db" if url is None else url
 
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+def _check_extra() -> None:
+    if importlib.util.find_spec("confluent_kafka") is None:
+        raise ConfigError(
+            "python -m serving.consume", "needs confluent-kafka", "pip install 'halflife[stream]'"
+        )
 
 
-@app.command(help=__doc__)
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+
+@app.command(help=HELP)
 def command(  # noqa: PLR0913, PLR0917 - one per option
     topic: Annotated[str, typer.Option("--topic", help="Topic to read.")],
     brokers: Annotated[str, typer.Option("--brokers", help="host:port, several with commas.")],
@@ -242,7 +167,12 @@ def command(  # noqa: PLR0913, PLR0917 - one per option
         list[str] | None, typer.Option("--set", help="section.field=value; may be repeated.")
     ] = None,
 ) -> None:
-    """Consume; SIGTERM or Ctrl-C ends it with the last offsets committed."""
+    """Consume until told to stop."""
+    _check_extra()
+    from serving.stream.actor import ConsumerTask  # noqa: PLC0415 - these need the extra
+    from serving.stream.run import consume  # noqa: PLC0415
+    from serving.stream.subscription import Subscription  # noqa: PLC0415
+
     settings = load(config, os.environ, assignments or [])
     opened = Store(store)
     properties = KafkaProperties() if kafka_config is None else read_properties(kafka_config)
@@ -254,9 +184,9 @@ def command(  # noqa: PLR0913, PLR0917 - one per option
         )
     )
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     with _ray(owns_pool):
+        for number in (signal.SIGTERM, signal.SIGINT):  # Ray sets its own when it starts
+            signal.signal(number, lambda *_: stop.set())
         _check_pool(spec, owns_pool)
         task = ConsumerTask(spec, subscription, Pace(n_batch=batch))
         report = consume(task, consumers, is_once, stop)

@@ -19,7 +19,6 @@ import ray
 
 from recsys.ledger import open_ledger
 from recsys.store import Store
-from serving import consume
 from serving.pool import PoolClient, PoolSpec, end_pool, ensure_pool
 from serving.stream import fleet as fleet_module
 from serving.stream.actor import ConsumerTask
@@ -27,6 +26,7 @@ from serving.stream.fleet import Fleet
 from serving.stream.group import Group
 from serving.stream.loop import Pace
 from serving.stream.properties import KafkaProperties
+from serving.stream.run import consume
 from serving.stream.subscription import Subscription
 from tests.integration.brokers import QUICK, Broker
 from tests.integration.test_pool import N_PARTITIONS, new_spec, pids
@@ -88,7 +88,7 @@ def test_once_reads_to_the_present_end_and_quarantines_poison(
     bad = [b"{broken", {"user_id": "u", "kind": "dance"}, None, b'"\xff"']
     broker.send("once", *clicks("once", 400), *bad)
     task = ConsumerTask(spec, subscribed(broker, "once"), Pace(n_batch=64))
-    report = consume.consume(task, 2, is_once=True, stop=threading.Event())
+    report = consume(task, 2, is_once=True, stop=threading.Event())
     assert recorded(spec, "once") == expected("once", 400)
     assert report["n_events"] + report["n_duplicates"] == 400 and report["lag"] == 0
     assert set(report["reasons"]) == {"malformed_row", "unknown_kind", "bad_event"}
@@ -101,7 +101,7 @@ def test_once_reads_to_the_present_end_and_quarantines_poison(
         ("kafka:once:2", 100, "bad_event", "events"),
         ("kafka:once:3", 100, "malformed_row", "events"),
     }
-    again = consume.consume(task, 1, is_once=True, stop=threading.Event())
+    again = consume(task, 1, is_once=True, stop=threading.Event())
     assert again["n_events"] == again["n_duplicates"] == again["n_poison"] == 0
 
 
