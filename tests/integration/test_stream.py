@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -17,7 +18,10 @@ from typing import Any
 import pytest
 import ray
 
+from recsys.errors import UnavailableError
 from recsys.ledger import open_ledger
+from recsys.schema import DEFAULT_TENANT, Event
+from recsys.settings import load
 from recsys.store import Store
 from serving.pool import PoolClient, PoolSpec, end_pool, ensure_pool
 from serving.stream import fleet as fleet_module
@@ -25,6 +29,7 @@ from serving.stream.actor import ConsumerTask
 from serving.stream.fleet import Fleet
 from serving.stream.group import Group
 from serving.stream.loop import Pace
+from serving.stream.pool import RunningPool, running_spec
 from serving.stream.properties import KafkaProperties
 from serving.stream.run import consume
 from serving.stream.subscription import Subscription
@@ -105,6 +110,20 @@ def test_once_reads_to_the_present_end_and_quarantines_poison(
     assert again["n_events"] == again["n_duplicates"] == again["n_poison"] == 0
 
 
+def test_consumers_write_to_whichever_pool_runs(spec: PoolSpec, pool: PoolClient) -> None:
+    others = load(assignments=["serving.n_shards=3", "serving.request_timeout_s=2"])
+    as_here = dataclasses.replace(spec, settings=others)
+    assert as_here.generation != spec.generation
+    found = running_spec(as_here)
+    assert found is not None and found.generation == spec.generation
+    assert running_spec(dataclasses.replace(spec, tenant="nobody")) is None
+    running = RunningPool(as_here)
+    event = Event(DEFAULT_TENANT, "e", "follower", "i1", "click", time.time(), 0, time.time())
+    assert running.append([event]).n_accepted == 1
+    assert running.append([event]).n_duplicates == 1
+    running.close()
+
+
 def test_nothing_is_lost_or_counted_twice_when_consumers_and_shards_are_killed(
     broker: Broker, spec: PoolSpec, pool: PoolClient
 ) -> None:
@@ -135,7 +154,7 @@ def test_a_consumer_that_gets_nowhere_is_given_up(
     monkeypatch.setattr(fleet_module, "MAX_FRUITLESS", 1)
     task = ConsumerTask(spec, subscribed(broker, "fruitless"), Pace())
     fleet = Fleet(task, 1)
-    with pytest.raises(fleet_module.UnavailableError, match="ended 2 times"):
+    with pytest.raises(UnavailableError, match="ended 2 times"):
         while True:
             os.kill(fleet.pids[0], signal.SIGKILL)
             fleet.watch(5.0)
