@@ -132,10 +132,22 @@ class Store:
         except NotFoundError:
             return None
 
-    def settle(self) -> None:
-        """Wait until all that was written outlives a power failure; object stores do so anyway."""
-        if self.root is not None:
+    def settle(self, path: str | None = None) -> None:
+        """Wait until what was written outlives a power failure; object stores do so anyway.
+
+        Args:
+            path: one file; None = all that was written.
+        """
+        if self.root is None:
+            return
+        if path is None:
             os.sync()
+            return
+        with self._translated(path):
+            for place in (self.root / path, *(self.root / path).parents):
+                _sync(place)
+                if place == self.root:
+                    break
 
     def paths(self, prefix: str) -> list[str]:
         """Paths of all files below a prefix, sorted."""
@@ -246,6 +258,14 @@ class Store:
             raise NotFoundError(f"{self.uri}/{path}", "does not exist") from error
         except (BaseError, OSError) as error:
             raise StoreError(f"{self.uri}/{path}", f"failed ({error})", _REMEDY) from error
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _version(meta: Any) -> str:
