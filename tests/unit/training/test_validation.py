@@ -8,7 +8,7 @@ import pytest
 from recsys.training.fitting import Material, balance_of, fit
 from recsys.training.learner import Learner
 from recsys.training.network import Balance
-from recsys.training.sequences import pack
+from recsys.training.sequences import pack, user_rows
 from recsys.training.validation import BALANCES, NOTHING_ASKED, TailSums, Validation
 from tests.unit.training.logs import catalog, events, settings, text_vectors
 
