@@ -29,6 +29,8 @@ class Pilot:
     stale_share: float
     curve: tuple[float, ...] = ()
     """Validation NDCG@10 after each epoch."""
+    balance: tuple[tuple[float, ...], ...] = ()
+    """In which balance it was reached, of each epoch (``recsys.training.network.Balance``)."""
     epoch_s: tuple[float, ...] = ()
     """Seconds of each epoch."""
 
@@ -36,6 +38,12 @@ class Pilot:
     def best_ndcg(self) -> float:
         """The highest point of the curve; -1 before the first epoch."""
         return max(self.curve, default=-1.0)
+
+    @property
+    def best_balance(self) -> tuple[float, ...]:
+        """Of the highest point of the curve; empty = as learned."""
+        at = self.best_epoch - 1
+        return self.balance[at] if 0 <= at < len(self.balance) else ()
 
     @property
     def best_epoch(self) -> int:
@@ -64,7 +72,8 @@ class Progress:
     stopped: str = ""
     """Why the latest phase ended: ``patience``, ``epochs`` or ``budget``."""
     history: tuple[dict[str, Any], ...] = ()
-    """Figures of every epoch: phase, stale_share, epoch, loss, seconds, in a pilot ndcg."""
+    """Figures of every epoch: phase, stale_share, epoch, loss, seconds; in a pilot ndcg and
+    balance."""
 
     @property
     def name(self) -> str:
@@ -93,7 +102,13 @@ class Progress:
     def from_json(cls, tree: Mapping[str, Any]) -> Progress:
         """The inverse of ``to_json``."""
         pilots = [
-            Pilot(p["stale_share"], tuple(p["curve"]), tuple(p["epoch_s"])) for p in tree["pilots"]
+            Pilot(
+                pilot["stale_share"],
+                tuple(pilot["curve"]),
+                tuple(tuple(balance) for balance in pilot.get("balance", ())),
+                tuple(pilot["epoch_s"]),
+            )
+            for pilot in tree["pilots"]
         ]
         return cls(**{**tree, "pilots": tuple(pilots), "history": tuple(tree["history"])})
 
@@ -108,6 +123,8 @@ class EpochEnd:
     """On the validation tail; None in the refit."""
     seconds: float
     """That the epoch took, validation included."""
+    balance: tuple[float, ...] = ()
+    """In which ``ndcg`` was reached; empty = as learned."""
     out_of_time: bool = False
     """Whether the epoch was cut short by the budget."""
 
@@ -151,7 +168,7 @@ def after_epoch(
         "epoch": progress.epoch + 1,
         "loss": end.loss,
         "seconds": round(end.seconds, 4),
-        **({} if end.ndcg is None else {"ndcg": end.ndcg}),
+        **({} if end.ndcg is None else {"ndcg": end.ndcg, "balance": list(end.balance)}),
     }
     history = (*progress.history, figures)
     done = replace(progress, epoch=progress.epoch + 1, step=0, history=history)
@@ -161,7 +178,9 @@ def after_epoch(
         return replace(done, phase=DONE) if done.epoch >= done.refit_epochs else done
     current = progress.current
     curve = (*current.curve, -1.0 if end.ndcg is None else end.ndcg)
-    current = replace(current, curve=curve, epoch_s=(*current.epoch_s, end.seconds))
+    balance = (*current.balance, end.balance)
+    epoch_s = (*current.epoch_s, end.seconds)
+    current = replace(current, curve=curve, balance=balance, epoch_s=epoch_s)
     done = replace(done, pilots=_put(done.pilots, done.candidate, current))
     reason = _pilot_over(done, end, settings, sizes)
     return replace(_next_phase(done, settings, sizes), stopped=reason) if reason else done

@@ -35,10 +35,12 @@ from pipelines.train_run import Run, Tensors
 from pipelines.train_stream import ROWS, Epochs
 from recsys.settings import Settings
 from recsys.training.export import exported
+from recsys.training.fitting import balance_of
 from recsys.training.learner import Learner
+from recsys.training.network import Balance
 from recsys.training.sequences import USER_ROWS, Pack, pack, packs
 from recsys.training.surroundings import Surroundings
-from recsys.training.validation import Validation
+from recsys.training.validation import NOTHING_ASKED, TailSums, Validation
 
 REPORT_S = 2.0
 """Seconds between reports to Ray; each is a barrier of all workers."""
@@ -182,9 +184,15 @@ class Training:
                 self._save(progress, learner)
             if flags.report:
                 self._report(progress, learner)
-        ndcg = self._validate(learner) if progress.phase == PILOT else None
+        tail = self._validate(learner) if progress.phase == PILOT else {}
         loss, n = self.workers.sums(*self.meter.epoch())
-        end = EpochEnd(loss / max(n, 1.0), ndcg, time.monotonic() - started, flags.stop)
+        end = EpochEnd(
+            loss=loss / max(n, 1.0),
+            ndcg=tail.get("ndcg"),
+            seconds=time.monotonic() - started,
+            balance=tuple(balance_of(tail)) if tail else (),
+            out_of_time=flags.stop,
+        )
         return self._after(progress, learner, end)
 
     def _after(self, progress: Progress, learner: Learner, end: EpochEnd) -> Progress:
@@ -227,19 +235,18 @@ class Training:
         n_ready, *word = self.workers.sums(ready, save, report, stop)
         return Flags(int(n_ready), *(value > 0 for value in word))
 
-    def _validate(self, learner: Learner) -> float:
-        """NDCG@10 on the tail; each worker ranks a share of the rows."""
+    def _validate(self, learner: Learner) -> dict[str, float]:
+        """NDCG@10 on the tail in the best balance; each worker ranks a share of the rows."""
         assert self.validation is not None
         learner.refresh()
         rows = self.shared.validation
         mine = rows.take(pa.array(np.arange(self.workers.rank, len(rows), self.workers.n)))
-        sums = np.zeros(2)
+        sums = NOTHING_ASKED
         with gathered(learner):
             for part in packs([mine], self.settings.train.batch_events, None):
-                found = self.validation.sums(learner.network, part)
-                sums += [found["ndcg"], found["n"]]
-        ndcg, n = self.workers.sums(*sums.tolist())
-        return ndcg / max(n, 1.0)
+                sums = sums.plus(self.validation.sums(learner.network, part))
+        n, *ndcg = self.workers.sums(sums.n, *sums.ndcg.tolist())
+        return TailSums(np.array(ndcg), sums.hits, n).best()
 
     def _save(self, progress: Progress, learner: Learner) -> None:
         self._put(self.work.run.save, progress, learner)
@@ -292,6 +299,7 @@ class Training:
         language = tower_of(self.work.language, self.shared.texts, self.settings)
         learner = Learner(log, self.settings, 1, 0, self.placement, language=language)
         learner.restore(found[1])
+        learner.network.rebalance(Balance(*progress.best.best_balance))
         learner.refresh()
         tensors = result_tensors(exported(learner.network, log, self.settings))
         run.save_result(tensors, tuned_blobs(learner, run.store))

@@ -8,7 +8,7 @@ is stale. The test is never looked at.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from recsys.events import EventArrays
 from recsys.settings import Settings
 from recsys.training.export import Exported, exported
 from recsys.training.learner import Learner
+from recsys.training.network import Balance
 from recsys.training.sequences import Pack, pack, packs, questions, user_rows
 from recsys.training.surroundings import AnyTexts, Gathering, Surroundings
 from recsys.training.text_tower import TextTower
@@ -31,7 +32,7 @@ from recsys.training.transition_counts import (
     transition_sums,
     with_transitions,
 )
-from recsys.training.validation import Validation
+from recsys.training.validation import NOTHING_ASKED, Validation
 
 OnEpoch = Callable[[dict[str, Any]], bool]
 """Called after each epoch with its figures; True stops the phase."""
@@ -49,9 +50,9 @@ class Fitted:
     exported: Exported
     learner: Learner
     history: list[dict[str, Any]] = field(default_factory=list)
-    """Figures of every epoch: phase, stale_share, epoch, loss, and in a pilot ndcg and hits."""
+    """Figures of every epoch: phase, stale_share, epoch, loss; in a pilot ndcg, hits, balance."""
     best: dict[str, Any] = field(default_factory=dict)
-    """What the pilot chose: stale_share, n_epochs, ndcg; empty without a pilot."""
+    """What the pilot chose: stale_share, n_epochs, balance, ndcg; empty without a pilot."""
 
 
 @dataclass
@@ -59,7 +60,7 @@ class Piloted:
     """What a pilot found."""
 
     best: dict[str, Any] = field(default_factory=dict)
-    """stale_share, n_epochs and ndcg; empty where there is no tail to ask."""
+    """stale_share, n_epochs, personal, current, ndcg; empty where there is no tail to ask."""
     learner: Learner | None = None
     """That was best; None before the first epoch, and where all is trained again anyway."""
     state: dict[str, Tensor] = field(default_factory=dict)
@@ -69,16 +70,17 @@ class Piloted:
         """Remember an epoch that is better than all before, with its learner where one is given."""
         if figures["ndcg"] <= self.best.get("ndcg", -1.0):
             return
-        share, epoch, ndcg = figures["stale_share"], figures["epoch"], figures["ndcg"]
-        self.best = {"stale_share": share, "n_epochs": epoch, "ndcg": ndcg}
+        kept = ("stale_share", *Balance._fields, "ndcg")
+        self.best = {"n_epochs": figures["epoch"], **{name: figures[name] for name in kept}}
         if learner is not None:
             self.learner = learner
             self.state = {name: value.clone() for name, value in learner.state().items()}
 
     def restored(self) -> Learner | None:
-        """The learner as it was at its best."""
+        """The learner as it was at its best, in the balance that was."""
         if self.learner is not None:
             self.learner.restore(self.state)
+            self.learner.network.rebalance(balance_of(self.best))
             self.learner.refresh()
         return self.learner
 
@@ -154,6 +156,7 @@ def fit(
     for figures in epochs(learner, whole, settings):
         if _told(history, on_epoch)({"phase": "fit", **figures}):
             break
+    learner.network.rebalance(balance_of(best))
     learner.refresh()
     return Fitted(exported(learner.network, whole.log, settings), learner, history, best)
 
@@ -173,6 +176,11 @@ def epochs(learner: Learner, material: Material, settings: Settings) -> Iterator
 def with_training(settings: Settings, **changes: Any) -> Settings:
     """The settings with other values in section ``train``."""
     return settings.model_copy(update={"train": settings.train.model_copy(update=changes)})
+
+
+def balance_of(figures: Mapping[str, float]) -> Balance:
+    """The balance that figures name; the learned one where they name none."""
+    return Balance(**{name: figures[name] for name in Balance._fields if name in figures})
 
 
 def before(events: EventArrays, until: float) -> EventArrays:
@@ -197,12 +205,16 @@ def validation_packs(rows: pa.Table, since: float, settings: Settings) -> list[P
 
 
 def mean_ndcg(learner: Learner, validation: Validation, batches: list[Pack]) -> dict[str, float]:
-    """``ndcg`` and ``hits`` at 10 over all questions of some runs, and their number ``n``."""
+    """``ndcg`` and ``hits`` at 10 over all questions of some runs, in the best balance.
+
+    Returns:
+        Those two, the balance's ``personal`` and ``current``, and the number ``n`` of questions.
+    """
     learner.refresh()
-    sums = [validation.sums(learner.network, batch) for batch in batches]
-    n = sum(part["n"] for part in sums)
-    whole = {name: sum(part[name] for part in sums) / max(n, 1.0) for name in ("ndcg", "hits")}
-    return {**whole, "n": n}
+    sums = NOTHING_ASKED
+    for batch in batches:
+        sums = sums.plus(validation.sums(learner.network, batch))
+    return sums.best()
 
 
 def pilot(

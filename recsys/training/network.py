@@ -15,6 +15,7 @@ exponential, the half-lives are fixed, and weighed by a law of forgetting (``ker
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -102,6 +103,15 @@ class EventValue(nn.Module):
         return value, importance * (sign[:, None] == wanted)
 
 
+class Balance(NamedTuple):
+    """How loud the parts of a score are beside one another."""
+
+    personal: float = 1.0
+    """Factor of the queries, and of the strength of transitions."""
+    current: float = 0.0
+    """Added to the weight of the trend of the shortest half-life."""
+
+
 class InterestNetwork(nn.Module):
     """The whole model; ``forward`` gives the loss of a batch.
 
@@ -158,6 +168,15 @@ class InterestNetwork(nn.Module):
         is_compiled = batch.placed is None
         loss = candidate_loss(scored, batch) if is_compiled else plain_loss(scored, batch.placed)
         return loss, torch.tensor(len(batch.last))
+
+    @torch.no_grad()
+    def rebalance(self, balance: Balance) -> None:
+        """Weigh the parts of every score anew."""
+        out, trend = self.readout.norm_out, self.readout.trend[2]
+        for part in (out.weight, out.bias, self.readout.plain, self.strength):
+            part.mul_(balance.personal)
+        for first in (0, self.readout.n_trend):  # of warm items and of cold ones
+            trend.bias[first] += balance.current
 
     def use_half(self) -> None:
         """From now on training does the wide matrix products in bfloat16."""

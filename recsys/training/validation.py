@@ -3,25 +3,60 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from recsys.evaluation.metrics import accuracy
 from recsys.evaluation.ranks import ranks_of
 from recsys.settings import Settings
 from recsys.training.batches import BatchMaker
 from recsys.training.candidate_loss import NEVER, Scored
-from recsys.training.network import InterestNetwork
+from recsys.training.network import Balance, InterestNetwork
 from recsys.training.placing import Placement
 from recsys.training.plain_loss import plain_logits
 from recsys.training.sequences import Pack, questions
 from recsys.training.surroundings import Surroundings
 
 K = 10
+BALANCES = tuple(
+    Balance(personal, current)
+    for personal in (1.0, 0.7, 0.5, 0.35, 1.4)
+    for current in (0.0, 0.3, 0.6)
+)
+"""Balances that are tried on the tail; of equally good ones the first is taken.
+
+A loss over the whole catalog is fitted in its depth, a slate is its top: there the personal part of
+a stale model is as a rule too loud, and what is chosen right now too quiet.
+"""
 _CELLS = 4 << 20
+
+
+class TailSums(NamedTuple):
+    """Sums over questions, at each of the balances."""
+
+    ndcg: npt.NDArray[np.float64]
+    """(B,) NDCG@10."""
+    hits: npt.NDArray[np.float64]
+    """(B,) of the first 10."""
+    n: float
+    """Questions."""
+
+    def best(self) -> dict[str, float]:
+        """Means at the best balance: ``ndcg``, ``hits``, ``personal``, ``current``; and ``n``."""
+        at, n = int(np.argmax(self.ndcg)), max(self.n, 1.0)
+        means = {"ndcg": float(self.ndcg[at]) / n, "hits": float(self.hits[at]) / n}
+        return {**means, **BALANCES[at]._asdict(), "n": self.n}
+
+    def plus(self, other: TailSums) -> TailSums:
+        """Of both."""
+        return TailSums(self.ndcg + other.ndcg, self.hits + other.hits, self.n + other.n)
+
+
+NOTHING_ASKED = TailSums(np.zeros(len(BALANCES)), np.zeros(len(BALANCES)), 0.0)
 
 
 class Validation:
@@ -52,13 +87,13 @@ class Validation:
         self._placement = Placement() if placement is None else placement
 
     @torch.no_grad()
-    def sums(self, network: InterestNetwork, pack: Pack) -> dict[str, float]:
-        """Sums over the questions of some runs: ``ndcg`` and ``hits`` at 10, and ``n`` of them."""
+    def sums(self, network: InterestNetwork, pack: Pack) -> TailSums:
+        """Sums over the questions of some runs."""
         network.eval()
         asked = questions(pack, self._history, self._since)
         n_items = self._log.n_items
         rows, size = np.arange(n_items), max(1, _CELLS // n_items)
-        sums = {"ndcg": 0.0, "hits": 0.0, "n": float(len(asked))}
+        sums = NOTHING_ASKED._replace(n=float(len(asked)))
         for first in range(0, len(asked), size):
             some = asked.pick(np.arange(first, min(first + size, len(asked))))
             batch = self._maker.batch(pack, some, (rows, np.zeros(n_items, np.float32)))
@@ -70,12 +105,24 @@ class Validation:
             at = batch.candidate_at
             asked_now = network.weighed(network.ask(batch, base, own))
             scored = Scored(base[at] + own[at], base[at], *asked_now, network.strength)
-            logits = plain_logits(scored, placed, slice(0, len(some))).cpu().numpy()
-            ranks = _ranks(logits, batch.candidates.target_bounds, batch.candidates.target)
-            found = accuracy(ranks, some.target_bounds, np.full(len(some), n_items), K)
-            sums["ndcg"] += float(found["ndcg"].sum())
-            sums["hits"] += float(found["hit_rate"].sum())
+            part = slice(0, len(some))
+            whole = plain_logits(scored, placed, part)
+            rest = plain_logits(_impersonal(scored), placed, part)
+            now = placed.trend[placed.cell[part], :, 0] if network.use_trend else 0.0
+            found = []
+            for personal, current in BALANCES:
+                logits = (torch.lerp(rest, whole, personal) + current * now).cpu().numpy()
+                ranks = _ranks(logits, batch.candidates.target_bounds, batch.candidates.target)
+                of = accuracy(ranks, some.target_bounds, np.full(len(some), n_items), K)
+                found.append((of["ndcg"].sum(), of["hit_rate"].sum()))
+            ndcg, hits = np.array(found, np.float64).T
+            sums = sums.plus(TailSums(ndcg, hits, 0.0))
         return sums
+
+
+def _impersonal(scored: Scored) -> Scored:
+    nothing: Tensor = torch.zeros_like(scored.query)
+    return scored._replace(query=nothing, strength=torch.zeros_like(scored.strength))
 
 
 def later(learned_from: Surroundings, whole: Surroundings) -> Surroundings:

@@ -59,6 +59,22 @@ def test_the_best_of_several_stale_shares_is_refitted() -> None:
     assert progress.current == progress.best
 
 
+def test_the_balance_of_the_best_epoch_is_kept_with_it() -> None:
+    progress = first(settings(), has_tail=True)
+    for ndcg, personal in [(0.1, 1.0), (0.3, 0.5), (0.2, 0.7), (0.1, 1.4)]:
+        end = EpochEnd(1.0, ndcg, 1.0, (personal, 0.3))
+        progress = after_epoch(progress, end, settings(), SIZES)
+    assert progress.phase == REFIT and progress.best.best_balance == (0.5, 0.3)
+    assert Progress.from_json(json.loads(json.dumps(progress.to_json()))).pilots == progress.pilots
+
+
+def test_a_checkpoint_of_before_balances_goes_on_as_learned() -> None:
+    tree = json.loads(json.dumps(trained(settings(), [0.1, 0.3, 0.2, 0.25]).to_json()))
+    for pilot in tree["pilots"]:
+        del pilot["balance"]
+    assert Progress.from_json(tree).best.best_balance == ()
+
+
 def test_without_a_refit_the_pilot_is_all_there_is() -> None:
     assert trained(settings(refit=False), [0.3, 0.2, 0.1]).phase == DONE
 
