@@ -233,10 +233,18 @@ def test_a_run_that_may_lose_no_worker_says_how_to_go_on(job: Job) -> None:
         train.run(strict, Options(name="strict", publish=False))
 
 
-def test_more_workers_than_this_machine_has_room_for_are_refused(job: Job) -> None:
-    crowd = with_settings(job, "train.min_workers=99", "train.max_workers=99")
-    with pytest.raises(ConfigError, match="needs 99 CPUs"):
-        train.run(crowd, Options(name="crowd"))
+@pytest.mark.parametrize(
+    ("wanted", "problem"),
+    [
+        (("train.min_workers=99", "train.max_workers=99"), "needs 99 CPUs"),
+        (("train.use_gpu=true",), "needs 1 GPUs, one a worker, and this machine gives Ray 0"),
+    ],
+)
+def test_more_than_this_machine_has_is_refused(
+    wanted: tuple[str, ...], problem: str, job: Job, cluster: None
+) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        train.run(with_settings(job, *wanted), Options(name="crowd"))
 
 
 def test_the_users_own_words_are_learned_from_and_served(
