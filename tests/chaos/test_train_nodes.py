@@ -15,10 +15,12 @@ from pipelines.train import Options
 from tests.chaos.nodes import Nodes, Training
 from tests.integration.train_runs import small_job, training_workers, with_settings
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(1_200)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(3_600)]
 
 NOTICE_S = 15.0
 """Between the notice that a node will go and its end."""
+PATIENCE_S = 1_000.0
+"""For one thing to happen; a machine that is busy otherwise starts workers slowly."""
 NOISE = 0.03
 """NDCG@10 by which runs of one and of two workers differ on this log."""
 
@@ -55,13 +57,13 @@ def test_a_notice_saves_what_was_learned_and_another_node_goes_on_from_there(
     rare = with_settings(job, "train.checkpoint_every_s=100000")
     first = nodes.add()
     with Training(rare, "notice", nodes.address) as training:
-        training.until(lambda found: found["epoch"] == 1, timeout_s=400)
+        training.until(lambda found: found["epoch"] == 1, timeout_s=PATIENCE_S)
         nodes.add()
         deadline = nodes.drain(first, NOTICE_S)
         saved = training.until(lambda found: found["step"] > 0, deadline - time.time())
         time.sleep(max(0.0, deadline - time.time()))
         nodes.remove(first)
-        report = training.report(timeout_s=400)
+        report = training.report(timeout_s=PATIENCE_S)
     assert saved["epoch"] == 1
     assert report["starts"] == [
         {"step": 0, "n_workers": 1},
@@ -77,13 +79,13 @@ def test_a_node_that_joins_gets_a_worker_and_one_that_dies_is_done_without(
     elastic = with_settings(job, "train.min_workers=1", "train.max_workers=2")
     nodes.add()
     with Training(elastic, "elastic", nodes.address) as training:
-        training.until(lambda found: found["total_steps"] > 2, timeout_s=400)
+        training.until(lambda found: found["total_steps"] > 2, timeout_s=PATIENCE_S)
         second = nodes.add()
-        training.until(lambda _: len(training_workers()) == 2, timeout_s=200)
+        training.until(lambda _: len(training_workers()) == 2, timeout_s=PATIENCE_S)
         alone = training.steps()
-        training.until(lambda found: found["total_steps"] > alone + 5, timeout_s=200)
+        training.until(lambda found: found["total_steps"] > alone + 5, timeout_s=PATIENCE_S)
         nodes.remove(second)
-        report = training.report(timeout_s=600)
+        report = training.report(timeout_s=PATIENCE_S)
     starts = report["starts"]
     counts = [start["n_workers"] for start in starts]
     assert [n_workers for n_workers, _ in groupby(counts)] == [1, 2, 1]
