@@ -38,7 +38,7 @@ test: install ## all tests but the slow suites
 unit: install ## unit tests only (seconds, no Ray)
 	$(BIN)/python -m pytest tests/unit
 
-chaos: install ## kill training workers again and again (slow)
+chaos: install ## take workers and nodes away from a training run (slow)
 	$(BIN)/python -m pytest tests/chaos
 
 lint: install ## style, types and the direction of imports

@@ -75,7 +75,8 @@ def run(job: Job, options: Options | None = None) -> dict[str, Any]:
     Returns:
         The report: bundle id, what ``promoted`` it (the report of ``pipelines.publish promote``;
         None where it was not to be published), ``ndcg10`` on the validation tail, the epochs'
-        figures, half-lives, what more time would give, seconds per stage.
+        figures, half-lives, what more time would give, seconds per stage, and ``starts``: each
+        start of workers, the ``step`` it went on from and its ``n_workers``.
 
     Raises:
         NotFoundError: if the store holds nothing of the tenant.
@@ -110,7 +111,7 @@ def run(job: Job, options: Options | None = None) -> dict[str, Any]:
             gathered = gather(job, basis)
             work = _work(job, run_, plan, gathered, said)
         with timed(stages, "train"):
-            progress, n_starts = _train(job, work, gathered, room)
+            progress, starts = _train(job, work, gathered, room)
         result, encoder = _result(job, run_, said.encoder)
         first, shared = gathered.chunks["whole"][0], ray.get(work.shared)
         subject = subject_of(run_, first, shared, result, job.settings)
@@ -121,7 +122,8 @@ def run(job: Job, options: Options | None = None) -> dict[str, Any]:
         **published,
         "run": options.name,
         "resumed": plan.resumed,
-        "n_starts": n_starts,
+        "n_starts": len(starts),
+        "starts": [{"step": step, "n_workers": n_workers} for step, n_workers in starts],
         "picture": write_picture(run_, subject, draft),
         **draft.quality,
         **draft.metrics,
@@ -175,8 +177,10 @@ def _work(
     )
 
 
-def _train(job: Job, work: Work, gathered: Gathered, room: ScalingConfig) -> tuple[Progress, int]:
-    """Run Ray Train to the end; the last progress, and how often workers were started."""
+def _train(
+    job: Job, work: Work, gathered: Gathered, room: ScalingConfig
+) -> tuple[Progress, list[tuple[int, int]]]:
+    """Run Ray Train to the end; the last progress, and the board's ``starts``."""
     train = job.settings.train
     with tempfile.TemporaryDirectory(prefix="hl-train-") as folder:
         trainer = TorchTrainer(
@@ -204,7 +208,7 @@ def _train(job: Job, work: Work, gathered: Gathered, room: ScalingConfig) -> tup
     last = work.run.latest()
     if last is None or last[0].phase != train_phases.DONE:
         raise UnavailableError(f"run {work.run.name}", problem, "Run it again to resume")
-    return last[0], ray.get(work.board.n_starts.remote())
+    return last[0], ray.get(work.board.starts.remote())
 
 
 def _scaling(train: TrainSettings) -> ScalingConfig:

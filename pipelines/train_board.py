@@ -35,8 +35,7 @@ class Board:
         self._figures: list[dict[str, Any]] = []
         self._failure: tuple[str, ...] | None = None
         self._last_error = ""
-        self._begun: tuple[int, int] = (-1, 0)
-        self._n_starts = 0
+        self._starts: list[tuple[int, int]] = []
 
     def post(self, figures: dict[str, Any]) -> None:
         """Add the figures of one report."""
@@ -51,12 +50,11 @@ class Board:
         """Seconds of the budget that have passed."""
         return time.time() - self._began_at
 
-    def begun(self, step: int) -> tuple[str, ...] | None:
-        """A worker group starts from a step; what stands in its way, if anything."""
-        self._n_starts += 1
-        same = self._begun[1] + 1 if self._begun[0] == step else 1
-        self._begun = (step, same)
-        if self._failure is None and same > MAX_STUCK:
+    def begun(self, step: int, n_workers: int) -> tuple[str, ...] | None:
+        """Workers start from a step; what stands in their way, if anything."""
+        self._starts.append((step, n_workers))
+        latest = [start[0] for start in self._starts[-MAX_STUCK - 1 :]]
+        if self._failure is None and latest == [step] * (MAX_STUCK + 1):
             problem = f"started {MAX_STUCK} times from step {step} and never came further"
             self._failure = ("UnavailableError", "training", problem, self._last_error)
         return self._failure
@@ -73,9 +71,9 @@ class Board:
         """The error that ends the run."""
         return self._failure
 
-    def n_starts(self) -> int:
-        """Worker groups that have begun."""
-        return self._n_starts
+    def starts(self) -> list[tuple[int, int]]:
+        """Each start of workers: the step that they went on from, and how many they were."""
+        return self._starts
 
 
 class ToBoard(UserCallback):  # type: ignore[misc]

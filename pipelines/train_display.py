@@ -189,6 +189,7 @@ class MLflow:
         check_mlflow(settings)
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # else minutes of them
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # a folder was asked for by name
         self._mlflow: Any = importlib.import_module("mlflow")
         self._uri, self._is_lost = uri, False
         try:

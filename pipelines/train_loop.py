@@ -49,7 +49,7 @@ def _blocked(work: Work, workers: Workers) -> bool:
     if workers.rank == 0:
         found = work.run.latest()
         step = 0 if found is None else found[0].total_steps
-        blocked = ray.get(work.board.begun.remote(step)) is not None
+        blocked = ray.get(work.board.begun.remote(step, workers.n)) is not None
     return workers.sums(blocked)[0] > 0
 
 

@@ -63,6 +63,10 @@ class Progress:
     """Epochs that are complete in this phase."""
     step: int = 0
     """Steps done of the current epoch."""
+    events: int = 0
+    """Events of the current epoch that all workers have learned from."""
+    n_workers: int = 0
+    """Workers in each of these steps; 0 = their number changed, or there was no step."""
     total_steps: int = 0
     """Steps done in all phases."""
     spent_s: float = 0.0
@@ -93,6 +97,24 @@ class Progress:
     def n_epochs(self, settings: TrainSettings) -> int:
         """Most epochs of the current phase."""
         return self.refit_epochs if self.phase == REFIT else settings.n_epochs
+
+    def stepped(self, n_events: int, n_workers: int, spent_s: float) -> Progress:
+        """The progress after one more step.
+
+        Args:
+            n_events: of all workers in it.
+            n_workers: that made it.
+            spent_s: seconds of training by now.
+        """
+        is_same = self.step == 0 or self.n_workers == n_workers
+        return replace(
+            self,
+            step=self.step + 1,
+            events=self.events + n_events,
+            n_workers=n_workers if is_same else 0,
+            total_steps=self.total_steps + 1,
+            spent_s=spent_s,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -171,7 +193,7 @@ def after_epoch(
         **({} if end.ndcg is None else {"ndcg": end.ndcg, "balance": list(end.balance)}),
     }
     history = (*progress.history, figures)
-    done = replace(progress, epoch=progress.epoch + 1, step=0, history=history)
+    done = replace(progress, epoch=progress.epoch + 1, step=0, events=0, history=history)
     if progress.phase == REFIT:
         if end.out_of_time:
             return replace(done, phase=DONE, stopped="budget")

@@ -9,6 +9,7 @@ small blocks and few are read ahead: its memory does not depend on the log's siz
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any
 
 import pyarrow as pa
@@ -20,7 +21,7 @@ from pipelines.train_files import CHUNK_EVENTS, EPOCH, Chunk, Place, ReadRows
 from pipelines.train_phases import PILOT, REFIT, Progress
 from pipelines.train_run import Run
 from recsys.settings import Settings
-from recsys.training.sequences import USER_ROWS
+from recsys.training.sequences import USER_ROWS, Pack
 
 ROWS = "rows"
 """Name of the one data set that Ray Train shares among the workers."""
@@ -110,3 +111,24 @@ class Epochs:
                 return
             if number == epoch:
                 yield table.select(USER_ROWS.names)
+
+
+def left_of(packs: Iterator[Pack], progress: Progress, n_workers: int) -> Iterator[Pack]:
+    """What a worker has yet to learn from in an epoch that was interrupted.
+
+    As many workers as before have the same packs again, and pass over one for each step. Where
+    their number has changed, packs are others, and each passes over its share of the events.
+
+    Args:
+        packs: this worker's, from the beginning of the epoch.
+        progress: when the epoch was interrupted.
+        n_workers: that go on.
+    """
+    if progress.n_workers == n_workers:
+        return islice(packs, progress.step, None)
+    left = progress.events / n_workers
+    for found in packs:
+        if left < len(found.item) / 2:
+            return chain([found], packs)
+        left -= len(found.item)
+    return packs

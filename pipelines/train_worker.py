@@ -32,7 +32,7 @@ from pipelines.train_parallel import (
 from pipelines.train_phases import DONE, PILOT, REFIT, EpochEnd, Progress, Sizes
 from pipelines.train_result import result_tensors
 from pipelines.train_run import Run, Tensors
-from pipelines.train_stream import ROWS, Epochs
+from pipelines.train_stream import ROWS, Epochs, left_of
 from recsys.settings import Settings
 from recsys.training.export import exported
 from recsys.training.fitting import balance_of
@@ -81,6 +81,8 @@ class Flags:
 
     n_ready: int
     """Workers that have rows."""
+    n_events: int
+    """Events of all workers in the step."""
     save: bool
     report: bool
     stop: bool
@@ -169,17 +171,12 @@ class Training:
         runs = self._packs(progress, epochs)
         while True:
             found = next(runs, None)
-            flags = self._agree(progress, found is not None)
+            flags = self._agree(progress, found)
             if flags.stop or flags.n_ready == 0:
                 break
             step = learner.step(_NOTHING if found is None else found)
             self.meter.add(step, found, progress.total_steps + 1)
-            progress = replace(
-                progress,
-                step=progress.step + 1,
-                total_steps=progress.total_steps + 1,
-                spent_s=self._spent_s(),
-            )
+            progress = progress.stepped(flags.n_events, self.workers.n, self._spent_s())
             if flags.save:
                 self._save(progress, learner)
             if flags.report:
@@ -221,19 +218,18 @@ class Training:
             max(1, train.batch_events // self.workers.n),
             np.random.default_rng(seed),
         )
-        for _ in range(progress.step):  # these were learned from before the interruption
-            next(runs, None)
-        return runs
+        return left_of(runs, progress, self.workers.n)
 
-    def _agree(self, progress: Progress, ready: bool) -> Flags:
+    def _agree(self, progress: Progress, found: Pack | None) -> Flags:
         now, train = time.monotonic(), self.settings.train
         mine = self.workers.rank == 0
         save = mine and now - self._saved_at >= train.checkpoint_every_s
         report = mine and now - self._reported_at >= REPORT_S
         spent = replace(progress, spent_s=self._spent_s())
         stop = mine and progress.total_steps > 0 and train_phases.out_of_time(spent, train)
-        n_ready, *word = self.workers.sums(ready, save, report, stop)
-        return Flags(int(n_ready), *(value > 0 for value in word))
+        ready, n_events = found is not None, 0 if found is None else len(found.item)
+        counts = self.workers.sums(ready, n_events, save, report, stop)
+        return Flags(int(counts[0]), int(counts[1]), *(value > 0 for value in counts[2:]))
 
     def _validate(self, learner: Learner) -> dict[str, float]:
         """NDCG@10 on the tail in the best balance; each worker ranks a share of the rows."""

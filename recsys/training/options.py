@@ -140,6 +140,7 @@ class TrainSettings(Section):
     n_checkpoints: PositiveInt = 2
     """Checkpoints kept."""
     mlflow_uri: str | None = None
-    """MLflow tracking server that gets the figures too; needs the extra ``mlflow``."""
+    """MLflow tracking server, or a folder as ``file:///path``, that gets the figures too; needs the
+    extra ``mlflow``."""
     n_log_steps: NonNegativeInt = 20
     """Steps between two reports of loss; 0 = once an epoch."""

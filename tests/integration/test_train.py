@@ -111,6 +111,34 @@ def test_a_finished_run_keeps_its_figures_and_drops_its_rows(
     assert b"refit/epoch_loss" in written
 
 
+def test_a_whole_run_tells_mlflow_its_settings_and_every_figure(
+    job: Job, report: dict[str, Any], tmp_path: Path
+) -> None:
+    import mlflow  # noqa: PLC0415 - an extra
+
+    uri = (tmp_path / "mlruns").as_uri()
+    told = with_settings(job, f"train.mlflow_uri={uri}")
+    again = train.run(told, Options(name="told", publish=False))
+    client = mlflow.MlflowClient(uri)
+    (experiment,) = [e for e in client.search_experiments() if e.name == "halflife-default"]
+    (kept,) = client.search_runs([experiment.experiment_id])
+    assert (kept.info.run_name, kept.info.status) == ("told", "FINISHED")
+    wanted = told.settings.train.model_dump(mode="json")
+    assert kept.data.params == {name: str(value) for name, value in wanted.items()}
+
+    def curve(name: str) -> list[tuple[int, float]]:
+        return [(p.step, p.value) for p in client.get_metric_history(kept.info.run_id, name)]
+
+    pilot = [figures for figures in again["history"] if figures["phase"] == "pilot"]
+    refit = [figures for figures in again["history"] if figures["phase"] == "refit"]
+    assert curve("pilot-0/validation_ndcg10") == [(f["epoch"], f["ndcg"]) for f in pilot]
+    assert curve("pilot-0/epoch_loss") == [(f["epoch"], f["loss"]) for f in pilot]
+    assert curve("refit/epoch_loss") == [(f["epoch"], f["loss"]) for f in refit]
+    steps = [step for name in ("pilot-0/loss", "refit/loss") for step, _ in curve(name)]
+    assert steps == list(range(2, again["total_steps"] + 1, 2))
+    assert again["ndcg10"] == pytest.approx(report["ndcg10"], abs=1e-6)
+
+
 def test_a_killed_worker_changes_nothing_but_the_time(job: Job, report: dict[str, Any]) -> None:
     step = int(np.random.default_rng().integers(5, report["total_steps"] - 10))
     with Killer(Run(job.store, "default", "killed"), [step]) as killer:
@@ -233,10 +261,18 @@ def test_a_run_that_may_lose_no_worker_says_how_to_go_on(job: Job) -> None:
         train.run(strict, Options(name="strict", publish=False))
 
 
-def test_more_workers_than_this_machine_has_room_for_are_refused(job: Job) -> None:
-    crowd = with_settings(job, "train.min_workers=99", "train.max_workers=99")
-    with pytest.raises(ConfigError, match="needs 99 CPUs"):
-        train.run(crowd, Options(name="crowd"))
+@pytest.mark.parametrize(
+    ("wanted", "problem"),
+    [
+        (("train.min_workers=99", "train.max_workers=99"), "needs 99 CPUs"),
+        (("train.use_gpu=true",), "needs 1 GPUs, one a worker, and this machine gives Ray 0"),
+    ],
+)
+def test_more_than_this_machine_has_is_refused(
+    wanted: tuple[str, ...], problem: str, job: Job, cluster: None
+) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        train.run(with_settings(job, *wanted), Options(name="crowd"))
 
 
 def test_the_users_own_words_are_learned_from_and_served(
