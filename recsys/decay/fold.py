@@ -144,13 +144,10 @@ def _fold_means(  # noqa: PLR0913, PLR0917
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def fold_records(  # noqa: PLR0913, PLR0917
+def fold_records(
     records: Ints,
     place: Place,
-    ts: Times,
-    importance: Floats,
-    vector_index: Ints,
-    vectors: Floats,
+    evidence: tuple[Times, Floats, Ints, Floats],
     rates: Times,
 ) -> None:
     """``fold_events`` for states that stand in records, sums in float32.
@@ -158,9 +155,10 @@ def fold_records(  # noqa: PLR0913, PLR0917
     Args:
         records: (T,) int64 address of the record that each event belongs to; not checked.
         place: where a state stands in it.
-        ts, importance, vector_index, vectors: as of ``fold_events``.
+        evidence: ts (T,), importance (T, H), vector_index (T,) and vectors (M, D) as there.
         rates: (H,) ln 2 / half-life.
     """
+    ts, importance, vector_index, vectors = evidence
     shape = (place.n_half_lives, place.n_dims)
     for j in range(records.shape[0] - 1, -1, -1):
         if j >= _AHEAD:
@@ -182,13 +180,10 @@ def fold_records(  # noqa: PLR0913, PLR0917
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def fold_half_records(  # noqa: PLR0913, PLR0917
+def fold_half_records(
     records: Ints,
     place: Place,
-    ts: Times,
-    importance: Floats,
-    vector_index: Ints,
-    vectors: Floats,
+    evidence: tuple[Times, Floats, Ints, Floats],
     rates: Times,
     dither: Halves,
     seed: int,
@@ -196,11 +191,14 @@ def fold_half_records(  # noqa: PLR0913, PLR0917
     """``fold_records`` for states that hold means in float16.
 
     Args:
-        records: as of ``fold_records``, like all but the last two.
-        place, ts, importance, vector_index, vectors, rates: the same.
+        records: as of ``fold_records``, like the next three.
+        place: where a state stands.
+        evidence: four arrays.
+        rates: (H,).
         dither: at least H * D numbers of 0 to 8191, evenly spread; event j starts somewhere.
         seed: where event 0 starts; a batch of T events uses T of them.
     """
+    ts, importance, vector_index, vectors = evidence
     n = place.n_half_lives * place.n_dims
     for j in range(records.shape[0] - 1, -1, -1):
         if j >= _AHEAD:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from recsys.evaluation.split import Queries
 from recsys.events import UNKNOWN_ITEM, EventArrays
-from recsys.interest.profiles import UNKNOWN_KIND
+from recsys.interest.prepared import UNKNOWN_KIND
 from recsys.interest.zero_shot import codes_of, signed_importance
 from recsys.settings import DataSettings, InterestSettings
 

@@ -36,11 +36,11 @@ class Folder:
             n = place.n_half_lives * place.n_dims + _N_CHANCES
             self._dither = rng.integers(0, 1 << 13, n).astype(np.uint16)
 
-    def fold(self, records: npt.NDArray[np.int64], *evidence: Any) -> None:
-        """Fold T events: addresses of their records, and ts, importance, index, values."""
+    def fold(self, records: npt.NDArray[np.int64], evidence: Any) -> None:
+        """Fold T events: addresses of their records; and ts, importance, index and values."""
         if not self._is_half:
-            fold_records(records, self._place, *evidence, self._rates)
+            fold_records(records, self._place, evidence, self._rates)
             return
         chances = (self._dither, self._n_rounded)
-        fold_half_records(records, self._place, *evidence, self._rates, *chances)
+        fold_half_records(records, self._place, evidence, self._rates, *chances)
         self._n_rounded += len(records)

@@ -199,7 +199,7 @@ class ProfileTable:
             events: of ``codes.prepare``, of this table or of another of the same settings.
         """
         at = self._at(rows, events.values.shape[1])
-        self._folder.fold(at, *events.evidence)
+        self._folder.fold(at, events.evidence)
         self._next_tick()
         kept = (events.ts, events.item, events.kind, events.value, events.is_kept)
         ring, seen = self.memory.ring.ready(len(at)), self.memory.seen.ready(len(at))
@@ -221,10 +221,8 @@ class ProfileTable:
         """
         found = evidence_of(events, model, items, texts)
         importance, index, values = found.arrays
-        at = self._at(np.asarray(rows, np.int64), values.shape[1])
-        self._folder.fold(
-            at, np.ascontiguousarray(events.ts, np.float64), importance, index, values
-        )
+        at, ts = self._at(rows, values.shape[1]), np.ascontiguousarray(events.ts, np.float64)
+        self._folder.fold(at, (ts, importance, index, values))
         return found
 
     def trim(self) -> int:

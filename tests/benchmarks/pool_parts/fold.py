@@ -97,7 +97,7 @@ class _Alone:
     def fold(self, drawn: list[tuple[Any, ...]]) -> None:
         """Fold a batch, partition by partition."""
         for part in drawn:
-            fold_records(part[0], self._place, *part[1:], self._items, self._rates)
+            fold_records(part[0], self._place, (*part[1:], self._items), self._rates)
 
     def copy(self, drawn: list[tuple[Any, ...]]) -> None:
         """Copy what the fold of a batch touches."""
