@@ -173,6 +173,7 @@ class InterestNetwork(nn.Module):
     def rebalance(self, balance: Balance) -> None:
         """Weigh the parts of every score anew."""
         out, trend = self.readout.norm_out, self.readout.trend[2]
+        assert isinstance(trend, nn.Linear)
         for part in (out.weight, out.bias, self.readout.plain, self.strength):
             part.mul_(balance.personal)
         for first in (0, self.readout.n_trend):  # of warm items and of cold ones
