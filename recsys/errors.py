@@ -120,11 +120,27 @@ class WrongOwnerError(UnavailableError):
     """A partition is not, or no longer, served by the shard that was asked.
 
     Args:
-        partition: that was asked for.
-        owner: who was asked.
+        thing: the partition.
+        problem: what is wrong with it.
+        remedy: what the caller can do.
+        retry_after_s: seconds after which a retry makes sense.
+        partition: its number.
     """
 
-    def __init__(self, partition: int, owner: str) -> None:
-        super().__init__(f"partition {partition}", f"is not served by {owner}", "Retry", 0.1)
-        self.args = (partition, owner)
+    def __init__(
+        self,
+        thing: str,
+        problem: str,
+        remedy: str = "",
+        retry_after_s: float = 0.1,
+        partition: int = -1,
+    ) -> None:
+        super().__init__(thing, problem, remedy, retry_after_s)
+        self.args = (thing, problem, remedy, retry_after_s, partition)
         self.partition = partition
+
+    @classmethod
+    def of(cls, partition: int, shard: str) -> WrongOwnerError:
+        """The refusal of a shard that does not own a partition."""
+        thing, problem = f"partition {partition}", f"is not served by {shard}"
+        return cls(thing, problem, "Ask for the map again", partition=partition)

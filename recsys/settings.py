@@ -236,6 +236,9 @@ class ServingSettings(Section):
     """Most events in one request."""
     request_timeout_s: PositiveFloat = 10.0
     """Seconds after which a request is given up."""
+    attempt_timeout_s: PositiveFloat = 4.0
+    """Seconds after which a shard that does not answer is asked again, or the one that took over;
+    what it was asked is safe to repeat."""
 
 
 class Settings(Section):

@@ -79,6 +79,7 @@ class PoolClient:
         self.spec = spec
         serving = spec.settings.serving
         self._timeout_s = serving.request_timeout_s if timeout_s is None else timeout_s
+        self._attempt_s = serving.attempt_timeout_s
         self._handles: dict[str, Any] = {}
         self._map: ShardMap | None = None
         self._last_map: ShardMap | None = None
@@ -254,7 +255,8 @@ class PoolClient:
         try:
             call = getattr(self._handle(actor), method)
             options = {} if group is None else {"concurrency_group": group}
-            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+            left_s = min(self._attempt_s, deadline - time.monotonic())
+            async with asyncio.timeout(max(0.0, left_s)):
                 return await call.options(**options).remote(*args)
         except RayTaskError as error:
             cause = getattr(error, "cause", None)

@@ -131,7 +131,7 @@ class Leases:
             with self._lock:
                 unsure = [p for p in late if self._seen_at.get(p, -math.inf) < until]
             if unsure:
-                raise WrongOwnerError(min(unsure), self.owner.name)
+                raise WrongOwnerError.of(min(unsure), self.owner.name)
 
     def renew(self, partitions: Sequence[int] | None = None) -> set[int]:
         """Look at the ledger; forget and return the partitions that were taken over.
@@ -181,5 +181,5 @@ class Leases:
 
     def _epoch(self, partition: int) -> int:
         if partition not in self._epochs:
-            raise WrongOwnerError(partition, self.owner.name)
+            raise WrongOwnerError.of(partition, self.owner.name)
         return self._epochs[partition]

@@ -212,7 +212,7 @@ class Shard:
             WrongOwnerError: if the partition was handed over since.
         """
         if number not in self._partitions:
-            raise WrongOwnerError(number, self._leases.owner.name)
+            raise WrongOwnerError.of(number, self._leases.owner.name)
         return self._partitions[number].position.ledger_seq
 
     def read(self, user_ids: Sequence[str], as_of: float) -> Sequence[ProfileView]:
@@ -323,7 +323,7 @@ class Shard:
     def _owned(self, user_id: str) -> int:
         number = partition_of(self._ground.tenant, user_id, self._n_partitions)
         if number not in self._partitions:
-            raise WrongOwnerError(number, self._leases.owner.name)
+            raise WrongOwnerError.of(number, self._leases.owner.name)
         if number in self._behind:
             self._catch_up(number)
         return number
@@ -375,7 +375,7 @@ class Shard:
         except StaleEpochError as error:
             lost = self._leases.renew(list(error.partitions)) or set(error.partitions)
             self._lose(lost)
-            raise WrongOwnerError(min(lost), self._leases.owner.name) from error
+            raise WrongOwnerError.of(min(lost), self._leases.owner.name) from error
         except LedgerError:
             self._behind.update(epochs)  # it may have committed before the answer was lost
             raise
