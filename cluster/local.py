@@ -47,6 +47,7 @@ from recsys.ledger import open_ledger
 from recsys.settings import ENVIRONMENT_PREFIX, load
 from serving.app import pool_spec
 from serving.pool.assignment import MapRegistry, want
+from serving.pool.processes import this_process
 from serving.pool.spec import shard_roles
 
 START_TIMEOUT_S = 240.0
@@ -68,6 +69,14 @@ _here: dict[tuple[str, str], LocalCluster] = {}
 
 PortOption = Annotated[
     int | None, typer.Option("--port", help="Port of the service; 0 = any free one.")
+]
+
+TakeOverOption = Annotated[
+    bool,
+    typer.Option(
+        "--take-over",
+        help="Take over what another machine owned in a SQLite ledger. Only if that one is gone.",
+    ),
 ]
 
 
@@ -203,16 +212,36 @@ def _describe(cluster: LocalCluster) -> dict[str, Any]:
 
 
 @app.command(name="up")
-def up_command(
+def up_command(  # noqa: PLR0913, PLR0917 - the options of the command
     store: StoreOption,
     port: PortOption = None,
     ledger: LedgerOption = None,
     tenant: TenantOption = "default",
     config: ConfigOption = None,
     assignments: SetOption = None,
+    take_over: TakeOverOption = False,
 ) -> None:
     """Bring pool and application up; return when they are healthy."""
-    finish(_describe(up(open_job(store, ledger, tenant, config, assignments), port)))
+    job = open_job(store, ledger, tenant, config, assignments)
+    if take_over:
+        release_others(job)
+    finish(_describe(up(job, port)))
+
+
+def release_others(job: Job) -> int:
+    """Release the partitions that other machines own; return how many.
+
+    Whoever owned them can write no more, and may read for the length of its lease, which is waited.
+    """
+    ledger = open_ledger(job.ledger_url)
+    host = this_process("", 0.0).host
+    held = ledger.owners(job.tenant)
+    others = {p: epoch for p, (owner, epoch) in held.items() if owner.host != host}
+    if others:
+        ledger.release(job.tenant, others)
+        time.sleep(max(held[p][0].lease_s for p in others))
+    ledger.close()
+    return len(others)
 
 
 @app.command(name="down")

@@ -126,7 +126,8 @@ class SqliteLedger(SqlLedger):
                     f"ledger {self.path}",
                     f"serves one machine, {host}, and {owner.host} asks for partitions of it",
                     "Use a PostgreSQL ledger (postgresql://...) for shards on several machines; if"
-                    " the first one is gone, let its shards release what they own",
+                    " the first one is gone, or this one was named anew, bring the service up with"
+                    " `python -m cluster.local up --take-over`",
                 )
 
     def known(self, db: Session, keys: Sequence[Identity]) -> set[int]:

@@ -156,11 +156,8 @@ class PoolClient:
         Raises:
             UnavailableError: if a shard does not answer in time.
         """
-        deadline = self._deadline()
-        names = (await self._shard_map(deadline)).shards
-        calls = (self._ask(name, "waiting_texts", CONTROL, deadline) for name in names)
-        found = await asyncio.gather(*calls)
-        return {name: texts for name, texts in zip(names, found, strict=True) if texts}
+        found = await self._ask_all("waiting_texts")
+        return {name: texts for name, texts in found.items() if texts}
 
     async def take_texts(
         self, shard: str, texts: Sequence[str], vectors: npt.NDArray[np.float32]
@@ -180,10 +177,18 @@ class PoolClient:
         Raises:
             UnavailableError: if one does not answer in time.
         """
+        return list((await self._ask_all("status")).values())
+
+    async def _ask_all(self, method: str) -> dict[str, Any]:
+        """Role -> answer of every shard; where one is away the map is looked at anew."""
         deadline = self._deadline()
-        names = (await self._shard_map(deadline)).shards
-        calls = (self._ask(name, "status", CONTROL, deadline) for name in names)
-        return list(await asyncio.gather(*calls))
+        while True:
+            roles = (await self._shard_map(deadline)).shards
+            calls = (self._ask(role, method, CONTROL, deadline) for role in roles)
+            try:
+                return dict(zip(roles, await asyncio.gather(*calls), strict=True))
+            except UnavailableError as error:
+                await self._pause(deadline, error)
 
     async def _scatter(
         self,

@@ -34,6 +34,7 @@ from recsys.interest.profiles import ProfileTable
 from recsys.interest.storage import Storage
 from recsys.interest.stored import model_within
 from recsys.ledger import Ledger
+from recsys.restoring import check_not_replaced
 from recsys.schema import Event
 from recsys.settings import DAY_S, Settings
 from recsys.snapshot import Position, SnapshotKey
@@ -165,8 +166,14 @@ class Partition:
 
 
 def load_partition(ground: Ground, number: int) -> Partition:
-    """The newest sound snapshot and the ledger's tail after it; without one, the whole record."""
-    return _from_snapshot(ground, number) or _from_record(ground, number)
+    """The newest sound snapshot and the ledger's tail after it; without one, the whole record.
+
+    Raises:
+        LedgerError: if the ledger is another than that whose events were archived or folded.
+    """
+    loaded = _from_snapshot(ground, number) or _from_record(ground, number)
+    check_not_replaced(ground.ledger, number, loaded.position.ledger_seq)
+    return loaded
 
 
 def _from_snapshot(ground: Ground, number: int) -> Partition | None:
