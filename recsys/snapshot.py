@@ -10,6 +10,7 @@ the pointer is swapped. The files of the last but one generation stay for reader
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
@@ -25,6 +26,8 @@ from recsys.interest.storage import Storage
 from recsys.settings import Settings
 from recsys.store import Store, digest
 from recsys.trend import TrendState
+
+log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 _REMEDY = "Run `python -m pipelines.bootstrap`"
@@ -160,6 +163,8 @@ def save_groups(
         "n_users": len(groups.get("state", {}).get("user_id", ())),
         "files": files,
         "previous": {} if old is None else old["files"],
+        "previous_ledger_seq": None if old is None else old["ledger_seq"],
+        "previous_archive_manifest": None if old is None else old["archive_manifest"],
     }
     store.swap_pointer(key.pointer, value, token)
     if old is not None:
@@ -221,13 +226,13 @@ def read_meta(store: Store, key: SnapshotKey) -> dict[str, Any] | None:
 def load_groups(
     store: Store, key: SnapshotKey
 ) -> tuple[dict[str, dict[str, Column]], dict[str, Any]] | None:
-    """The newest snapshot of a key.
+    """The newest sound snapshot of a key: the last one, or the one before of the same archive.
 
     Returns:
         ``(groups, pointer value)``, or None if there is none.
 
     Raises:
-        ChecksumError: if a file is not what was published. Fold the record again.
+        ChecksumError: if neither is what was published. Fold the record again.
         NotFoundError: if a file is gone and the pointer still names it.
     """
     meta = read_meta(store, key)
@@ -239,7 +244,23 @@ def load_groups(
             if newer is None or newer["files"] == meta["files"]:
                 raise
             meta = newer  # two generations passed while we read
+        except ChecksumError as error:
+            older = _previous(meta)
+            if older is None:
+                raise
+            log.warning("snapshot %s is not sound, the one before it is taken: %s", key, error)
+            meta = older
     return None
+
+
+def _previous(meta: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The pointer of the snapshot before, where it holds all that its archive does."""
+    if meta.get("previous_ledger_seq") is None:
+        return None
+    if meta["previous_archive_manifest"] != meta["archive_manifest"]:
+        return None
+    older = {**meta, "files": meta["previous"], "ledger_seq": meta["previous_ledger_seq"]}
+    return {**older, "previous": {}, "previous_ledger_seq": None}
 
 
 def _read_group(store: Store, file: Mapping[str, Any]) -> dict[str, Column]:

@@ -186,3 +186,25 @@ def test_a_flipped_byte_is_found_by_either_checksum(store: Store) -> None:
     store.swap_pointer(KEY.pointer, value, token)
     with pytest.raises(ChecksumError, match="sha256"):
         load_groups(store, KEY)
+
+
+def test_a_torn_snapshot_is_passed_over_for_the_one_before_it(store: Store) -> None:
+    save_groups(store, KEY, group(1.0), Position(3))
+    newest = save_groups(store, KEY, group(2.0), Position(5))
+    for file in newest["files"].values():
+        path = Path(store.uri) / file["path"]
+        path.write_bytes(path.read_bytes()[:-4] + b"torn")
+    loaded = load_groups(store, KEY)
+    assert loaded is not None
+    groups, meta = loaded
+    assert meta["ledger_seq"] == 3
+    np.testing.assert_array_equal(groups["state"]["mass"], group(1.0)["state"]["mass"])
+
+
+def test_the_one_before_is_not_taken_where_it_lacks_what_was_ingested(store: Store) -> None:
+    save_groups(store, KEY, group(1.0), Position(3, "old-archive"))
+    newest = save_groups(store, KEY, group(2.0), Position(3, "new-archive"), rebase=True)
+    for file in newest["files"].values():
+        (Path(store.uri) / file["path"]).write_bytes(b"torn")
+    with pytest.raises(ChecksumError):
+        load_groups(store, KEY)
