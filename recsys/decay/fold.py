@@ -144,6 +144,16 @@ def _fold_means(  # noqa: PLR0913, PLR0917
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _ask_ahead(records: Ints, j: int, record_bytes: int) -> None:
+    """Ask for the record ``_AHEAD`` before event j; at the end of a batch, for all up to there."""
+    first = j if j == records.shape[0] - 1 else j - _AHEAD
+    for place in range(first, j - _AHEAD - 1, -1):
+        if place >= 0:
+            for line in range(0, record_bytes, _LINE_BYTES):
+                prefetch(records[place] + line)
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def fold_records(
     records: Ints,
     place: Place,
@@ -161,9 +171,7 @@ def fold_records(
     ts, importance, vector_index, vectors = evidence
     shape = (place.n_half_lives, place.n_dims)
     for j in range(records.shape[0] - 1, -1, -1):
-        if j >= _AHEAD:
-            for line in range(0, place.record_bytes, _LINE_BYTES):
-                prefetch(records[j - _AHEAD] + line)
+        _ask_ahead(records, j, place.record_bytes)
         if vector_index[j] < 0:
             continue
         at = records[j]
@@ -201,9 +209,7 @@ def fold_half_records(
     ts, importance, vector_index, vectors = evidence
     n = place.n_half_lives * place.n_dims
     for j in range(records.shape[0] - 1, -1, -1):
-        if j >= _AHEAD:
-            for line in range(0, place.record_bytes, _LINE_BYTES):
-                prefetch(records[j - _AHEAD] + line)
+        _ask_ahead(records, j, place.record_bytes)
         if vector_index[j] < 0:
             continue
         at = records[j]
