@@ -176,7 +176,7 @@ def _read(
 def _read_ring(record: int, first: int, last: int, found: Any, items: npt.NDArray[np.int32]) -> int:
     """Write the newest events into ``first:last``, and the items of all; return how many."""
     item, ts, kind, value = found
-    count = np.int64(load_u16(record + RING_COUNT))
+    count: Any = np.int64(load_u16(record + RING_COUNT))
     block = load_i64(record + RING)
     for p in range(count):
         slot = p % RING_BLOCK

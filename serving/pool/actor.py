@@ -14,16 +14,13 @@ from ray.exceptions import RayError
 
 from recsys.bundle import load_bundle
 from recsys.errors import LedgerError, RecsysError, StoreError
-from recsys.folding import empty_state
 from recsys.ledger import open_ledger
-from recsys.schema import Event
-from recsys.snapshot import Position
 from recsys.store import Store
 from serving.pool.messages import ShardStatus, TrendPush
-from serving.pool.partition import Ground, Partition
+from serving.pool.partition import Ground
 from serving.pool.shard import Shard
 from serving.pool.spec import TREND_BOARD, PoolSpec
-from serving.pool.view import hold, profile_views
+from serving.pool.warm_up import warm_up
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +49,7 @@ class ShardActor(Shard):
         self._name = name
         self._board: Any = None
         self._sequence = 0
-        _compile(ground)
+        warm_up(ground)
         _retried(lambda: self.load(partitions))
         self._recovery_s = time.perf_counter() - started
         self._last_snapshot = time.monotonic()
@@ -119,13 +116,3 @@ def _retried(call: Callable[[], T]) -> T:
             log.warning("trying again in %.1f s: %s", pause_s, error)
             time.sleep(pause_s)
     return call()
-
-
-def _compile(ground: Ground) -> None:
-    """Make the numba functions ready, so that the first request does not wait for them."""
-    settings = ground.settings
-    table, trend = empty_state(ground.basis)
-    event = Event("", "", "", None, settings.data.kinds[0], 0.0, 0, 0.0)
-    partition = Partition(0, table, trend, Position(0), is_rebuilt=True, is_dirty=True)
-    partition.fold(ground, [event], last_seq=1)
-    profile_views(hold([partition], [event.user_id]), 0.0, ground.model, settings.interest)
