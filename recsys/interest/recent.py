@@ -173,10 +173,10 @@ def _read(
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _read_ring(record: int, first: int, last: int, found: Any, items: npt.NDArray[np.int32]) -> int:
+def _read_ring(record: int, first: int, last: int, found: Any, items: npt.NDArray[np.int32]) -> Any:
     """Write the newest events into ``first:last``, and the items of all; return how many."""
     item, ts, kind, value = found
-    count: Any = np.int64(load_u16(record + RING_COUNT))
+    count = np.int64(load_u16(record + RING_COUNT))
     block = load_i64(record + RING)
     for p in range(count):
         slot = p % RING_BLOCK
