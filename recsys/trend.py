@@ -62,8 +62,8 @@ class TrendState:
 
     @property
     def items(self) -> Items:
-        """(n,) items with events, in order of arrival."""
-        return self._items[: self._n]
+        """(n,) items with events, in rising order."""
+        return np.sort(self._items[: self._n])
 
     @property
     def t_ref(self) -> float:
@@ -73,7 +73,9 @@ class TrendState:
     @property
     def mass(self) -> Mass:
         """(n, Ht) masses of ``items`` as of ``t_ref``."""
-        return self._held[: self._n] * self._decay(self._t_ref)
+        order = np.argsort(self._items[: self._n])
+        found: Mass = self._held[order] * self._decay(self._t_ref)
+        return found
 
     def add(
         self,
@@ -113,7 +115,7 @@ class TrendState:
             self._reserve(len(other))
             index = (self._slots, self._items, self._held)
             mass = other._held[: other._n] * other._decay(self._base)
-            self._n = add_masses(index, self._n, other.items, mass)
+            self._n = add_masses(index, self._n, other._items[: other._n], mass)
 
     def at(self, as_of: float, n_items: int) -> npt.NDArray[np.float32]:
         """Masses as of a moment.
@@ -127,17 +129,17 @@ class TrendState:
         """
         dense = np.zeros((n_items, len(self.half_lives_s)), np.float32)
         if len(self) > 0:
-            known = self.items < n_items
+            items = self._items[: self._n]
+            known = items < n_items
             decay = self._decay(max(as_of, self._t_ref))
-            dense[self.items[known]] = self._held[: self._n][known] * decay
+            dense[items[known]] = self._held[: self._n][known] * decay
         return dense
 
     def columns(self) -> dict[str, npt.NDArray[Any]]:
         """``item`` (n,) rising, ``mass`` (n, Ht) as of ``t_ref`` (1,), ``half_lives_s`` (Ht,)."""
-        order = np.argsort(self.items)
         return {
-            "item": self.items[order],
-            "mass": self.mass[order],
+            "item": self.items,
+            "mass": self.mass,
             "t_ref": np.array([self._t_ref]),
             "half_lives_s": self.half_lives_s.copy(),
         }
@@ -178,7 +180,7 @@ class TrendState:
             self._held = np.concatenate([self._held, np.zeros((more, self._held.shape[1]))])
         if 2 * needed > len(self._slots):
             self._slots = np.full(1 << (2 * needed).bit_length(), NO_ENTRY, np.int32)
-            rehash(self._slots, self.items)
+            rehash(self._slots, self._items[: self._n])
 
 
 class TrendReplay:

@@ -6,9 +6,8 @@ Every state is kept as of its own ``t_ref``, the latest event folded into it. An
 ``t_ref`` decays what is stored and becomes the new ``t_ref``; an earlier one is decayed to
 ``t_ref`` and added. So the order of events does not matter, and a batch is walked from its end:
 where it is sorted by time, each state decays once per batch instead of once per event.
-
-All compiled code that calls the fold stands in this file: numba's cache on disk notices a change
-of the file of a function, but not of the files of the functions that it calls.
+All compiled code that calls the fold stands here: numba's cache does not notice when the file of
+a called function changes.
 """
 
 from __future__ import annotations
@@ -144,6 +143,16 @@ def _fold_means(  # noqa: PLR0913, PLR0917
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _ask_ahead(records: Ints, j: int, record_bytes: int) -> None:
+    """Ask for the record ``_AHEAD`` before event j; at a batch's end, for all up to there."""
+    first = j if j == records.shape[0] - 1 else j - _AHEAD
+    for place in range(first, j - _AHEAD - 1, -1):
+        if place >= 0:
+            for line in range(0, record_bytes, _LINE_BYTES):
+                prefetch(records[place] + line)
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def fold_records(
     records: Ints,
     place: Place,
@@ -161,9 +170,7 @@ def fold_records(
     ts, importance, vector_index, vectors = evidence
     shape = (place.n_half_lives, place.n_dims)
     for j in range(records.shape[0] - 1, -1, -1):
-        if j >= _AHEAD:
-            for line in range(0, place.record_bytes, _LINE_BYTES):
-                prefetch(records[j - _AHEAD] + line)
+        _ask_ahead(records, j, place.record_bytes)
         if vector_index[j] < 0:
             continue
         at = records[j]
@@ -188,22 +195,15 @@ def fold_half_records(
     dither: Halves,
     seed: int,
 ) -> None:
-    """``fold_records`` for states that hold means in float16.
+    """``fold_records`` for states that hold means in float16, with two further arguments.
 
-    Args:
-        records: as of ``fold_records``, like the next three.
-        place: where a state stands.
-        evidence: four arrays.
-        rates: (H,).
-        dither: at least H * D numbers of 0 to 8191, evenly spread; event j starts somewhere.
-        seed: where event 0 starts; a batch of T events uses T of them.
+    ``dither`` is at least H * D numbers of 0 to 8191, evenly spread, where each event starts
+    somewhere; ``seed`` says where event 0 does, and a batch of T events uses T of them.
     """
     ts, importance, vector_index, vectors = evidence
     n = place.n_half_lives * place.n_dims
     for j in range(records.shape[0] - 1, -1, -1):
-        if j >= _AHEAD:
-            for line in range(0, place.record_bytes, _LINE_BYTES):
-                prefetch(records[j - _AHEAD] + line)
+        _ask_ahead(records, j, place.record_bytes)
         if vector_index[j] < 0:
             continue
         at = records[j]

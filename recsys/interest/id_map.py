@@ -70,6 +70,7 @@ class IdMap:
         self._arena = np.zeros(0, np.uint8)
         self._start = np.zeros(0, np.uint32)  # (B,) where each id begins in the arena
         self._length = np.zeros(0, np.int32)
+        self._hash = np.zeros(0, np.uint32)
         self._n = 0
         self._n_bytes = 0  # of the arena, those of removed ids included
         self._n_wasted = 0
@@ -101,7 +102,7 @@ class IdMap:
         """Remove an id; the last row takes its number. Returns what the number of that was."""
         last = self._n - 1
         self._n_wasted += int(self._length[row])
-        _remove(self._table, row, last, _KEY)
+        _remove(self._table, row, last)
         self._n = last
         if 2 * self._n_wasted > max(self._n_bytes, 4_096):
             kept = self.ids()
@@ -120,7 +121,7 @@ class IdMap:
 
     @property
     def _table(self) -> Any:
-        return self._slots, self._arena, self._start, self._length
+        return self._slots, self._arena, self._start, self._length, self._hash
 
     def _reserve(self, n_more: int, n_bytes: int) -> None:
         if self._n_bytes + n_bytes > _MOST_BYTES:
@@ -130,12 +131,13 @@ class IdMap:
             size = max(needed, len(self._start) * 3 // 2, _MIN_SLOTS)
             self._start = _grown(self._start, self._n, size)
             self._length = _grown(self._length, self._n, size)
+            self._hash = _grown(self._hash, self._n, size)
         if self._n_bytes + n_bytes > len(self._arena):
             size = max(self._n_bytes + n_bytes, len(self._arena) * 3 // 2, 256)
             self._arena = _grown(self._arena, self._n_bytes, size)
         if 4 * needed > 3 * len(self._slots):
             self._slots = np.full(1 << (2 * needed - 1).bit_length(), NO_ROW, np.int32)
-            _rehash(self._table, self._n, _KEY)
+            _rehash(self._slots, self._hash, self._n)
 
 
 def _grown(array: npt.NDArray[Any], n: int, size: int) -> npt.NDArray[Any]:
@@ -189,11 +191,11 @@ def hash_of(data: Bytes, first: int, last: int, key: Any) -> Any:
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _slot_of(table: Any, data: Bytes, first: int, last: int, hashed: int) -> Any:
     """The slot of an id, or the empty one where it belongs."""
-    slots, arena, start, length = table
+    slots, arena, start, length, hashes = table
     slot = hashed & (slots.shape[0] - 1)
     while slots[slot] != NO_ROW:
         row = slots[slot]
-        if length[row] == last - first:
+        if hashes[row] == hashed and length[row] == last - first:
             place, begin = 0, np.int64(start[row])
             while place < last - first and arena[begin + place] == data[first + place]:
                 place += 1
@@ -215,7 +217,7 @@ def _find(table: Any, data: Bytes, offsets: Ints, rows: Ints, key: Any) -> None:
 def _add(
     table: Any, data: Bytes, offsets: Ints, rows: Ints, key: Any, ends: tuple[int, int]
 ) -> tuple[int, int]:
-    slots, arena, start, length = table
+    slots, arena, start, length, hashes = table
     n, n_bytes = ends
     for t in range(rows.shape[0]):
         if rows[t] != NO_ROW:
@@ -225,7 +227,7 @@ def _add(
         slot = _slot_of(table, data, first, last, hashed)
         if slots[slot] == NO_ROW:
             slots[slot] = n
-            start[n], length[n] = n_bytes, last - first
+            start[n], length[n], hashes[n] = n_bytes, last - first, hashed
             for place in range(first, last):
                 arena[n_bytes + place - first] = data[place]
             n, n_bytes = n + 1, n_bytes + last - first
@@ -234,36 +236,28 @@ def _add(
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _own_slot(table: Any, row: int, key: Any) -> Any:
-    """The slot where the search for a row's id begins."""
-    slots, arena, start, length = table
-    first = np.int64(start[row])
-    hashed = np.int64(hash_of(arena, first, first + length[row], key) >> np.uint64(32))
-    return hashed & (slots.shape[0] - 1)
-
-
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _slot_of_row(table: Any, row: int, key: Any) -> Any:
-    slot = _own_slot(table, row, key)
-    while table[0][slot] != row:
-        slot = (slot + 1) & (table[0].shape[0] - 1)
+def _slot_of_row(table: Any, row: int) -> Any:
+    slots, hashes = table[0], table[4]
+    slot = np.int64(hashes[row]) & (slots.shape[0] - 1)
+    while slots[slot] != row:
+        slot = (slot + 1) & (slots.shape[0] - 1)
     return slot
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _remove(table: Any, row: int, last: int, key: Any) -> None:
-    slots, _, start, length = table
+def _remove(table: Any, row: int, last: int) -> None:
+    slots, _, start, length, hashes = table
     mask = slots.shape[0] - 1
-    hole = _slot_of_row(table, row, key)
-    of_last = _slot_of_row(table, last, key)
-    start[row], length[row] = start[last], length[last]
+    hole = _slot_of_row(table, row)
+    of_last = _slot_of_row(table, last)
+    start[row], length[row], hashes[row] = start[last], length[last], hashes[last]
     slots[of_last] = row
     slot = hole
     while True:  # what follows moves up, unless that would put it before its own place
         slot = (slot + 1) & mask
         if slots[slot] == NO_ROW:
             break
-        own = _own_slot(table, slots[slot], key)
+        own = np.int64(hashes[slots[slot]]) & mask
         if ((slot - own) & mask) >= ((slot - hole) & mask):
             slots[hole] = slots[slot]
             hole = slot
@@ -271,10 +265,9 @@ def _remove(table: Any, row: int, last: int, key: Any) -> None:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _rehash(table: Any, n: int, key: Any) -> None:
-    slots = table[0]
+def _rehash(slots: npt.NDArray[np.int32], hashes: npt.NDArray[np.uint32], n: int) -> None:
     for row in range(n):
-        slot = _own_slot(table, row, key)
+        slot = np.int64(hashes[row]) & (slots.shape[0] - 1)
         while slots[slot] != NO_ROW:
             slot = (slot + 1) & (slots.shape[0] - 1)
         slots[slot] = row

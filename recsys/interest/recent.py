@@ -10,17 +10,21 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.interest.blocks import Blocks
-from recsys.interest.records import N_EVENTS, RING_COUNT, SEEN_COUNT, TICK
+from recsys.interest.records import N_EVENTS, RING, RING_COUNT, SEEN_COUNT, TICK
 from recsys.interest.rings import (
     RING_BLOCK,
     begin,
+    event_at,
     held_events,
     older_items,
     push_seen,
+    value_at,
 )
-from recsys.memory import load_i32, load_u16, store_i32
+from recsys.memory import load_i32, load_i64, load_u16, prefetch, store_i32
 
 Ints = npt.NDArray[np.int64]
+_AHEAD = 8
+
 Columns = dict[str, npt.NDArray[Any]]
 
 
@@ -137,6 +141,7 @@ def _sizes(records: Ints, tick: int) -> Any:
     n_events, held = np.zeros(len(records), np.int32), np.zeros(len(records), np.int64)
     older = np.zeros(len(records), np.int64)
     for b in range(len(records)):
+        prefetch(records[min(b + _AHEAD, len(records) - 1)])
         if records[b] == 0:
             continue
         n_events[b] = load_i32(records[b] + N_EVENTS)
@@ -152,19 +157,37 @@ def _read(
     records: Ints, bounds: Ints, found: Any, seen_bounds: Ints, seen: npt.NDArray[np.int32]
 ) -> None:
     for b in range(len(records)):
-        seen_bounds[b + 1] = seen_bounds[b]
+        first = seen_bounds[b]
+        seen_bounds[b + 1] = first
         if records[b] == 0:
             continue
-        us, item, kind, value = held_events(records[b])
-        for place in range(bounds[b + 1] - bounds[b]):
-            to, of = bounds[b] + place, len(us) - 1 - place
-            found[0][to], found[1][to] = item[of], us[of] / 1e6
-            found[2][to], found[3][to] = kind[of], value[of]
-        touched = np.sort(np.concatenate((item, older_items(records[b]))))
+        n_held = _read_ring(records[b], bounds[b], bounds[b + 1], found, seen[first:])
+        older = older_items(records[b])
+        seen[first + n_held : first + n_held + len(older)] = older
+        touched = seen[first : first + n_held + len(older)]
+        touched.sort()
         for place in range(len(touched)):
-            if place == 0 or touched[place] != touched[place - 1]:
+            if place == 0 or touched[place] != seen[seen_bounds[b + 1] - 1]:
                 seen[seen_bounds[b + 1]] = touched[place]
                 seen_bounds[b + 1] += 1
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _read_ring(record: int, first: int, last: int, found: Any, items: npt.NDArray[np.int32]) -> Any:
+    """Write the newest events into ``first:last``, and the items of all; return how many."""
+    item, ts, kind, value = found
+    count = np.int64(load_u16(record + RING_COUNT))
+    block = load_i64(record + RING)
+    for p in range(count):
+        slot = p % RING_BLOCK
+        if slot == 0:
+            block = load_i64(block)  # at first from the newest to the oldest
+        us, items[p], code = event_at(block, slot)
+        to = first + count - 1 - p
+        if to < last:
+            item[to], ts[to], kind[to] = items[p], us / 1e6, code
+            value[to] = value_at(block, slot)
+    return count
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from recsys.decay.fold import Place
 from recsys.decay.halves import float_to_half, half_to_float
-from recsys.memory import Chunks, f32_at, load_f64, store_f64, u8_at, u16_at
+from recsys.memory import Chunks, f32_at, load_f64, prefetch, store_f64, u8_at, u16_at
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -29,6 +29,7 @@ T_REF, RING, SEEN, TICK, N_EVENTS, SEEN_COUNT, RING_COUNT, SEEN_LIMIT, MASS = (
 the base-2 logarithm of how much the older items may grow before repeats are taken out."""
 
 _CHUNK_BYTES = 1 << 21
+_AHEAD = 2
 _NEAREST = 1 << 12
 """The dither that rounds to the nearest: half of 2^13."""
 
@@ -134,6 +135,9 @@ def _read(records: Ints, place: Place, is_half: bool, state: Any) -> None:
     n_lives, n_dims = place.n_half_lives, place.n_dims
     for b in range(records.shape[0]):
         at = records[b]
+        if b + _AHEAD < records.shape[0]:
+            for line in range(0, place.record_bytes, 64):
+                prefetch(records[b + _AHEAD] + line)
         if at == 0:
             sums[b], mass[b], t_ref[b] = np.float32(0.0), np.float32(0.0), -np.inf
             continue

@@ -174,7 +174,8 @@ def _put(at: int, slot: int, us: int, item: int, kind: int, value: float) -> Non
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _key(at: int, slot: int) -> tuple[Any, Any, Any]:
+def event_at(at: int, slot: int) -> tuple[Any, Any, Any]:
+    """Microseconds, item and kind of an event of a block."""
     high, middle = np.int64(load_i8(at + _TS_HIGH + slot)), load_u16(at + _TS_MIDDLE + 2 * slot)
     low = np.int64(load_u32(at + _TS_LOW + 4 * slot))
     return (
@@ -185,16 +186,22 @@ def _key(at: int, slot: int) -> tuple[Any, Any, Any]:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def value_at(at: int, slot: int) -> Any:
+    """Value of an event of a block."""
+    return load_f32(at + _VALUE + 4 * slot)
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def add_event(  # noqa: PLR0913, PLR0917
     record: int, ring: Any, seen: Any, n_recent: int, us: int, item: int, kind: int, value: float
 ) -> None:
     """Add an event, in any order; a ring of more than ``n_recent`` lets its oldest ones go."""
     count, newest = load_u16(record + RING_COUNT), load_i64(record + RING)
     key = (us, item, kind)
-    is_late = count > 0 and key < _key(newest, (count - 1) % RING_BLOCK)
+    is_late = count > 0 and key < event_at(newest, (count - 1) % RING_BLOCK)
     if is_late and count >= n_recent:
         oldest = load_i64(newest)
-        if key < _key(oldest, 0):
+        if key < event_at(oldest, 0):
             push_seen(record, seen, item)
             return
     at = _append(record, ring, seen, (n_recent + RING_BLOCK - 1) // RING_BLOCK + 1)
@@ -237,8 +244,8 @@ def held_events(record: int) -> Any:
         slot = p % RING_BLOCK
         if p > 0 and slot == 0:
             block = load_i64(block)
-        us[p], item[p], kind[p] = _key(block, slot)
-        value[p] = load_f32(block + _VALUE + 4 * slot)
+        us[p], item[p], kind[p] = event_at(block, slot)
+        value[p] = value_at(block, slot)
     return us, item, kind, value
 
 
@@ -268,10 +275,7 @@ def touch(records: Ints, ring: Any, seen: Any, n_recent: int, tick: int, events:
 def begin(  # noqa: PLR0913, PLR0917
     record: int, ring: Any, seen: Any, n_recent: int, first: int, last: int, events: Any
 ) -> None:
-    """Give a user without history the events ``first:last``, sorted from the oldest on.
-
-    Arguments as of ``add_event`` and ``touch``.
-    """
+    """Give a user without history the events ``first:last``, sorted from the oldest on."""
     ts, item, kind, value = events
     most = ((n_recent + RING_BLOCK - 1) // RING_BLOCK + 1) * RING_BLOCK
     while last - first > most:

@@ -16,20 +16,17 @@ from ray.exceptions import RayError
 
 from recsys.bundle import load_bundle
 from recsys.errors import LedgerError, RecsysError, StoreError
-from recsys.folding import empty_state
 from recsys.ledger import open_ledger
-from recsys.schema import Event
-from recsys.snapshot import Position
 from recsys.store import Store
 from serving.pool.assignment import MapRegistry
 from serving.pool.leases import Leases
 from serving.pool.messages import AckBatch, ShardStatus, TrendPush
 from serving.pool.meters import RayMeters
-from serving.pool.partition import Ground, Partition
+from serving.pool.partition import Ground
 from serving.pool.processes import this_process
 from serving.pool.shard import Shard
 from serving.pool.spec import TREND_BOARD, PoolSpec
-from serving.pool.view import hold, profile_views
+from serving.pool.warm_up import warm_up
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +65,7 @@ class ShardActor(Shard):
         self._times: deque[float] = deque(maxlen=N_TIMES)
         self._process = psutil.Process()
         self._pushed = time.monotonic()
-        _compile(ground)
+        warm_up(ground)
         for work in (self._recover, self._keep, self._feed_board, self._feed_store):
             threading.Thread(target=work, daemon=True, name=work.__name__).start()
 
@@ -178,13 +175,3 @@ def _retried(call: Callable[[], T]) -> T:
             log.warning("trying again in %.1f s: %s", pause_s, error)
             time.sleep(pause_s)
     return call()
-
-
-def _compile(ground: Ground) -> None:
-    """Make the numba functions ready, so that the first request does not wait for them."""
-    settings = ground.settings
-    table, trend = empty_state(ground.basis)
-    event = Event("", "", "", None, settings.data.kinds[0], 0.0, 0, 0.0)
-    partition = Partition(0, table, trend, Position(0), is_rebuilt=True, is_dirty=True)
-    partition.fold(ground, [event], last_seq=1)
-    profile_views(hold([partition], [event.user_id]), 0.0, ground.model, settings.interest)

@@ -6,6 +6,9 @@
 ``snapshot``  loading of snapshots, replay of a ledger's tail
 ``reads``     profiles of many users at once, without an actor
 
+Seconds of ``fold``, ``snapshot`` and ``reads`` are those of the process on its core, so that others
+on the machine do not count.
+
 A part is a module of ``tests.benchmarks.pool_parts`` with ``run(options) -> dict`` of figures;
 ``PARTS`` names it here. Figures of parts that were not asked for are null.
 """

@@ -38,14 +38,14 @@ def test_a_slice_of_an_arrow_array_is_read_where_it_begins() -> None:
 def test_ids_that_hash_alike_are_told_apart_by_their_bytes() -> None:
     names = [f"u{n}" for n in range(300)]
     data = IdBytes.of(names)
-    table = (np.zeros(1_024, np.int32) - 1, *(np.zeros(9_999, d) for d in ("u1", "u4", "i4")))
+    table = (np.zeros(1_024, np.int32) - 1, *(np.zeros(9_999, d) for d in ("u1", "u4", "i4", "u4")))
     for t in range(300):
         first, last = data.offsets[t], data.offsets[t + 1]
         slot = id_map._slot_of(table, data.data, first, last, 7)
         assert table[0][slot] == NO_ROW, names[t]
         table[0][slot] = t
         table[1][first:last] = data.data[first:last]
-        table[2][t], table[3][t] = first, last - first
+        table[2][t], table[3][t], table[4][t] = first, last - first, 7
     for t in range(300):
         slot = id_map._slot_of(table, data.data, *data.offsets[t : t + 2], 7)
         assert table[0][slot] == t

@@ -10,7 +10,9 @@ import pytest
 
 from recsys.schema import Event
 from recsys.settings import Settings, load
+from serving.pool.partition import Ground
 from serving.pool.shard import Shard
+from serving.pool.warm_up import warm_up
 from tests.unit.serving.conftest import N_PARTITIONS
 
 NOW = 1_700_000_000.0
@@ -59,3 +61,8 @@ def test_a_snapshot_holds_those_who_left_memory(
     for mine, theirs in zip(after, before, strict=True):
         np.testing.assert_array_equal(mine.query.vectors, theirs.query.vectors)
         assert mine.seen.tolist() == theirs.seen.tolist() and len(mine.seen) == 1
+
+
+def test_a_shard_warms_up_without_a_trace(ground: Ground) -> None:
+    warm_up(ground)
+    assert ground.ledger.last_seq(0) == 0
