@@ -17,6 +17,7 @@ from ray.exceptions import RayError
 from recsys.bundle import load_bundle
 from recsys.errors import LedgerError, RecsysError, StoreError
 from recsys.ledger import open_ledger
+from recsys.schema import Event
 from recsys.store import Store
 from serving.pool.assignment import MapRegistry
 from serving.pool.leases import Leases
