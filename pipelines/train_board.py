@@ -102,11 +102,15 @@ class ToBoard(UserCallback):  # type: ignore[misc]
 def new_board(began_at: float) -> Any:
     """Start the actor on the driver's node, so that both end together; it ends with its handle.
 
+    Where its process is lost Ray starts it again: it forgets the figures before, and training goes
+    on.
+
     Args:
         began_at: as for ``Board``.
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(num_cpus=0, scheduling_strategy=here)(Board).remote(began_at)
+    again = {"max_restarts": -1, "max_task_retries": -1}
+    return ray.remote(num_cpus=0, scheduling_strategy=here, **again)(Board).remote(began_at)
 
 
 def error_of(failure: tuple[str, ...]) -> Exception:
