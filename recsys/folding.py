@@ -185,6 +185,7 @@ def read_to_position(
     Raises:
         ConflictError: if the archive moves on faster than it can be read.
     """
+    version = 0 if ledger is None else ledger.erasure_version(tenant)  # at least these are applied
     last_seq = 0 if ledger is None else ledger.last_seq(partition)
     prefix = None if ledger is None else cast("Ledger", _LedgerPrefix(ledger, last_seq))
     for attempt in range(_ATTEMPTS):
@@ -197,9 +198,10 @@ def read_to_position(
         else:
             break
     if manifest is None:
-        return record, Position(last_seq)
+        return record, Position(last_seq, erasures=version)
     # what was compacted since last_seq was read stands in the archive's files already
-    return record, Position(max(last_seq, manifest.watermark(partition)), manifest.manifest_id)
+    last = max(last_seq, manifest.watermark(partition))
+    return record, Position(last, manifest.manifest_id, version)
 
 
 @dataclass(frozen=True)
@@ -215,6 +217,12 @@ class _LedgerPrefix:
 
     def trimmed_seq(self, partition: int) -> int:
         return self.ledger.trimmed_seq(partition)
+
+    def tombstones(self, tenant: str) -> list[tuple[str, float]]:
+        return self.ledger.tombstones(tenant)
+
+    def get_value(self, key: str) -> tuple[str, int] | None:
+        return self.ledger.get_value(key)
 
 
 def _spoken_events(record: pa.Table) -> Iterable[Event]:

@@ -1,7 +1,8 @@
 """The record: archive + ledger tail, read as one. Every rebuild of anything starts here.
 
 An event counts once whichever way it came: the rows are made unique by (tenant, user, event id),
-the archive's copy first.
+the archive's copy first. What an erased user did before the erasure is not there, even where a
+file still holds it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 from recsys.archive import EVENT_ORDER, Archive, Manifest
 from recsys.errors import ConflictError
 from recsys.ledger import Ledger
+from recsys.rights.erasures import erasures_of
 from recsys.schema import EVENTS, microseconds
 
 IDENTITY = ["tenant", "user_id", "event_id"]
@@ -67,7 +69,7 @@ def read_record(
 
     Returns:
         Schema ``EVENTS``, each event once, sorted by (user_id, ts, seq, event_id); none from before
-        the manifest's ``retained_since``.
+        the manifest's ``retained_since``, and none that an erasure of the ledger took away.
 
     Raises:
         ConflictError: if files were replaced, or rows left the ledger for a newer manifest
@@ -84,6 +86,7 @@ def read_record(
         _check_whole(ledger, partition, watermark)
         tables.append(_of(tail, tenant, since, until))
     table = pa.concat_tables([EVENTS.empty_table(), *(t.cast(EVENTS) for t in tables)])
+    table = erasures_of(ledger, tenant).kept(table)
     return table.take(first_of_each(event_keys(table))).sort_by(EVENT_ORDER)
 
 

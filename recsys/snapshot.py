@@ -65,6 +65,8 @@ class Position:
     """Every ledger row up to this sequence is in; recovery folds the rows after it."""
     archive_manifest: str | None = None
     """Id of the archive manifest that was folded; None = there was no archive."""
+    erasures: int = 0
+    """``Ledger.erasure_version`` up to which nobody who was erased is in."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def load(
     storage = Storage(settings.serving.profile_dtype) if storage is None else storage
     table = ProfileTable.from_columns(groups, settings.interest, *kinds, storage)
     table.trim()
-    position = Position(meta["ledger_seq"], meta["archive_manifest"])
+    position = Position(meta["ledger_seq"], meta["archive_manifest"], meta.get("erasures", 0))
     return Snapshot(table, TrendState.from_columns(trend), position, meta)
 
 
@@ -140,7 +142,8 @@ def save_groups(
     Raises:
         ConflictError: if the stored snapshot knows more than this one (a larger ledger sequence,
             whose rows may be trimmed already; or another archive manifest), if the archive moved
-            on since the groups were folded, or if it was replaced at this very moment.
+            on since the groups were folded, or if it was replaced at this very moment; or if
+            somebody was erased since who may be in the groups.
     """
     old, token = store.read_pointer(key.pointer)
     if old is not None:
@@ -162,14 +165,29 @@ def save_groups(
         **asdict(position),
         "n_users": len(groups.get("state", {}).get("user_id", ())),
         "files": files,
-        "previous": {} if old is None else old["files"],
-        "previous_ledger_seq": None if old is None else old["ledger_seq"],
-        "previous_archive_manifest": None if old is None else old["archive_manifest"],
+        **_before(old, position),
     }
-    store.swap_pointer(key.pointer, value, token)
+    try:
+        store.swap_pointer(key.pointer, value, token)
+    except ConflictError:
+        _delete_unnamed(store, key, files)
+        raise
     if old is not None:
         _delete_older(store, value, old)
     return value
+
+
+def _before(old: Mapping[str, Any] | None, new: Position) -> dict[str, Any]:
+    """The generation before; none where somebody was erased since: its files must not stay."""
+    if old is None or new.erasures > old.get("erasures", 0):
+        found: Mapping[str, Any] = {"files": {}, "ledger_seq": None, "archive_manifest": None}
+    else:
+        found = old
+    return {
+        "previous": found["files"],
+        "previous_ledger_seq": found["ledger_seq"],
+        "previous_archive_manifest": found["archive_manifest"],
+    }
 
 
 def _check_replaces(key: SnapshotKey, old: Mapping[str, Any], new: Position, rebase: bool) -> None:
@@ -177,6 +195,12 @@ def _check_replaces(key: SnapshotKey, old: Mapping[str, Any], new: Position, reb
         raise ConflictError(
             f"snapshot {key.prefix}",
             f"holds ledger sequence {old['ledger_seq']}, newer than {new.ledger_seq}",
+            "Load it, or fold the record again",
+        )
+    if old.get("erasures", 0) > new.erasures:
+        raise ConflictError(
+            f"snapshot {key.prefix}",
+            "was written after an erasure that this one does not know",
             "Load it, or fold the record again",
         )
     if not rebase and old["archive_manifest"] != new.archive_manifest:
@@ -201,10 +225,23 @@ def _check_latest(store: Store, key: SnapshotKey, old: Mapping[str, Any], new: P
 
 
 def _delete_older(store: Store, new: Mapping[str, Any], old: Mapping[str, Any]) -> None:
-    kept = {file["path"] for files in (new["files"], new["previous"]) for file in files.values()}
-    for file in old["previous"].values():
+    kept = named_files(new)
+    for path in sorted(named_files(old) - kept):
+        store.delete(path)
+
+
+def _delete_unnamed(store: Store, key: SnapshotKey, files: Mapping[str, Any]) -> None:
+    """Leave nothing behind of a snapshot that was overtaken."""
+    current = read_meta(store, key)
+    kept = set() if current is None else named_files(current)
+    for file in files.values():
         if file["path"] not in kept:
             store.delete(file["path"])
+
+
+def named_files(meta: Mapping[str, Any]) -> set[str]:
+    """Paths of the files that a pointer names, those of the generation before included."""
+    return {file["path"] for name in ("files", "previous") for file in meta[name].values()}
 
 
 def read_meta(store: Store, key: SnapshotKey) -> dict[str, Any] | None:

@@ -174,6 +174,17 @@ class Ledger(Protocol):
     def put_value(self, key: str, value: str, version: int) -> bool:
         """Register a value if the version is still this one (0 = there is none); else False."""
 
+    def bury(self, tenant: str, pseudonym: str, at: float) -> None:
+        """Refuse a user's events up to a time from now on; nothing is removed yet.
+
+        Appends that are under way are waited for, so all that come after see it.
+
+        Args:
+            tenant: of the user.
+            pseudonym: ``erasure_pseudonym`` of the user, by the key that is registered.
+            at: Unix seconds; of two for one user the later holds.
+        """
+
     def erase(self, tenant: str, user_id: str, pseudonym: str, at: float) -> int:
         """Refuse a user's events up to a time from now on, then remove all rows and ids of theirs.
 
@@ -188,6 +199,12 @@ class Ledger(Protocol):
 
     def tombstones(self, tenant: str) -> list[tuple[str, float]]:
         """``(pseudonym, Unix seconds)`` of every erased user."""
+
+    def erasure_version(self, tenant: str) -> int:
+        """A number that rises with every erasure: the sum of the tombstones' microseconds.
+
+        0 = nobody was ever erased.
+        """
 
     def close(self) -> None:
         """Let go of the database."""

@@ -229,6 +229,10 @@ class GroupedLedger:
             self._all(lambda _, group: group.copy_values([(key, value, version + 1)]))
         return is_mine
 
+    def bury(self, tenant: str, pseudonym: str, at: float) -> None:
+        """See ``Ledger.bury``."""
+        self._all(lambda _, group: group.bury(tenant, pseudonym, at))
+
     def erase(self, tenant: str, user_id: str, pseudonym: str, at: float) -> int:
         """See ``Ledger.erase``; what a broken file holds is erased when it is called again."""
         return sum(self._all(lambda _, group: group.erase(tenant, user_id, pseudonym, at)))
@@ -240,6 +244,10 @@ class GroupedLedger:
             for name, at in answer:
                 until[name] = max(at, until.get(name, at))
         return sorted(until.items(), key=lambda pair: (pair[1], pair[0]))
+
+    def erasure_version(self, tenant: str) -> int:
+        """See ``Ledger.erasure_version``; the newest of what the sound files say."""
+        return max(self._sound(lambda _, group: group.erasure_version(tenant)))
 
     def close(self) -> None:
         """See ``Ledger.close``."""

@@ -84,9 +84,15 @@ class Rights(Database):
         with self.writing() as db:
             db.executemany(_BURY, rows)
 
+    def bury(self, tenant: str, pseudonym: str, at: float) -> None:
+        """See ``Ledger.bury``."""
+        with self.writing(is_long=True) as db:
+            self.begin_erase(db)
+            db.execute(_BURY, (tenant, pseudonym, microseconds(at)))
+
     def erase(self, tenant: str, user_id: str, pseudonym: str, at: float) -> int:
         """See ``Ledger.erase``."""
-        self.copy_tombstones([(tenant, pseudonym, microseconds(at))])
+        self.bury(tenant, pseudonym, at)
         n_removed = 0
         with self.writing(is_long=True) as db:
             self.begin_erase(db)
@@ -104,6 +110,16 @@ class Rights(Database):
         query = "SELECT pseudonym, at FROM tombstones WHERE tenant = ? ORDER BY at, pseudonym"
         with self.reading() as db:
             return [(name, at / 1e6) for name, at in db.execute(query, (tenant,)).fetchall()]
+
+    def erasure_version(self, tenant: str) -> int:
+        """See ``Ledger.erasure_version``; added up in two parts, for SQLite has 63 bits."""
+        query = (
+            "SELECT coalesce(sum(at / 1000000), 0), coalesce(sum(at % 1000000), 0)"
+            " FROM tombstones WHERE tenant = ?"
+        )
+        with self.reading() as db:
+            seconds, rest = db.execute(query, (tenant,)).fetchone()
+        return int(seconds) * 1_000_000 + int(rest)
 
     def erased_until(self, db: Session, users: Iterable[User]) -> dict[User, int]:
         """Microseconds up to which events of users are refused; of erased users only."""

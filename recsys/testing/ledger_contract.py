@@ -248,6 +248,21 @@ class LedgerContract:
         assert ledger.tombstones("t") == [(name, 1.5e9)]
         assert ledger.tombstones("other") == []
 
+    def test_who_is_buried_is_refused_before_anything_is_removed(self, ledger: Ledger) -> None:
+        """The later of two times holds, and the version rises with each that counts."""
+        ledger.put_value(ERASURE_KEY, KEY, 0)
+        ledger.append([0], [contract_event("a")])
+        names = [erasure_pseudonym(KEY, "t", user) for user in "uv"]
+        assert ledger.erasure_version("t") == 0
+        for at in (1.75e9, 1.5e9):
+            ledger.bury("t", names[0], at=at)
+        assert ledger.tombstones("t") == [(names[0], 1.75e9)]
+        ledger.bury("t", names[1], at=1.8e9 + 0.25)
+        assert ledger.erasure_version("t") == 3_550_000_000_250_000
+        assert ledger.erasure_version("other") == 0
+        assert len(ledger.tail(0)) == 1
+        assert ledger.append([0], [contract_event("b")]) == [ERASED]
+
     def test_events_until_an_erasure_are_refused_and_later_ones_taken(self, ledger: Ledger) -> None:
         """Those of others are as ever; what is refused takes no sequence."""
         ledger.put_value(ERASURE_KEY, KEY, 0)

@@ -199,10 +199,14 @@ class MemoryLedger:
         self._values[key] = (value, version + 1)
         return True
 
-    def erase(self, tenant: str, user_id: str, pseudonym: str, at: float) -> int:
-        """See ``recsys.ledger.Ledger.erase``."""
+    def bury(self, tenant: str, pseudonym: str, at: float) -> None:
+        """See ``recsys.ledger.Ledger.bury``."""
         key = (tenant, pseudonym)
         self._tombstones[key] = max(at, self._tombstones.get(key, at))
+
+    def erase(self, tenant: str, user_id: str, pseudonym: str, at: float) -> int:
+        """See ``recsys.ledger.Ledger.erase``."""
+        self.bury(tenant, pseudonym, at)
         self._ids = {k: v for k, v in self._ids.items() if k[:2] != (tenant, user_id)}
         return self._keep_rows(
             [row for row in self._rows if (row[2].tenant, row[2].user_id) != (tenant, user_id)]
@@ -212,6 +216,10 @@ class MemoryLedger:
         """See ``recsys.ledger.Ledger.tombstones``."""
         found = [(name, at) for (t, name), at in self._tombstones.items() if t == tenant]
         return sorted(found, key=lambda pair: (pair[1], pair[0]))
+
+    def erasure_version(self, tenant: str) -> int:
+        """See ``recsys.ledger.Ledger.erasure_version``."""
+        return sum(microseconds(at) for _, at in self.tombstones(tenant))
 
     def close(self) -> None:
         """See ``recsys.ledger.Ledger.close``."""
