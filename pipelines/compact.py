@@ -41,6 +41,8 @@ from recsys.bundle import current_bundle_id
 from recsys.events import timestamps_s
 from recsys.ledger import Ledger, open_ledger
 from recsys.retention import Rewrites, delete_retired, horizon_s, retained, without_older
+from recsys.rights.archived import without_erased
+from recsys.rights.erasures import Erasures, erasures_of
 from recsys.snapshot import SnapshotKey, read_meta
 from recsys.store import Store
 
@@ -51,7 +53,8 @@ def run(job: Job) -> dict[str, Any]:
     """Compact every partition, for all tenants.
 
     Returns:
-        ``n_archived`` events, ``n_files``, ``n_trimmed`` ledger rows, ``n_expired`` events that
+        ``n_archived`` events, ``n_files``, ``n_trimmed`` ledger rows, ``n_erased`` rows
+        that were left out because their user is being erased, ``n_expired`` events that
         left the archive because of their age, ``retained_since`` (Unix seconds, None = all is
         retained), and the archive's ``manifest`` id (None while there is none).
 
@@ -65,13 +68,16 @@ def run(job: Job) -> dict[str, Any]:
     horizon = None if days is None else horizon_s(now, days)
     with closing(open_ledger(job.ledger_url)) as ledger:
         before = archive.manifest() or Manifest(n_partitions)
-        exported = _export(archive, ledger, before, horizon)
+        erased = _Erased(ledger)
+        exported = _export(archive, ledger, before, horizon, erased)
         rewrites = _rewrites(archive, before, horizon)
         published = archive.manifest()
         if len(exported.marks) > 0 or (published is not None and horizon is not None):
             published = archive.publish(
                 lambda current: _advanced(current, before, exported, rewrites, horizon)
             )
+            erased.purge(archive, {p: [file] for p, file in exported.files.items()})
+            published = archive.manifest()
         job.store.settle()  # what leaves the ledger must not be in a write cache only
         delete_retired(archive)
         n_trimmed = 0 if published is None else _trim(job, ledger, published, now)
@@ -80,6 +86,7 @@ def run(job: Job) -> dict[str, Any]:
         "n_archived": sum(file.n_events for file in exported.files.values()),
         "n_files": len(exported.files),
         "n_trimmed": n_trimmed,
+        "n_erased": erased.n_rows,
         "n_expired": _n_events(before, rewrites),
         "retained_since": None if newest is None else newest.retained_since,
         "manifest": None if newest is None else newest.manifest_id,
@@ -94,8 +101,37 @@ class _Exported:
     """The new watermark by partition."""
 
 
+class _Erased:
+    """Who was erased, of all tenants whose rows come by."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._of: dict[str, Erasures] = {}
+        self.n_rows = 0
+        """Rows that were left out."""
+
+    def without(self, rows: pa.Table) -> pa.Table:
+        """Rows that no erasure took away; the ledger is about to remove the others."""
+        n_before = len(rows)
+        for tenant in pc.unique(rows["tenant"]).to_pylist():
+            if tenant not in self._of:
+                self._of[tenant] = erasures_of(self._ledger, tenant)
+            rows = self._of[tenant].kept(rows)
+        self.n_rows += n_before - len(rows)
+        return rows
+
+    def purge(self, archive: Archive, ours: Mapping[int, list[DataFile]]) -> None:
+        """Rewrite the files that we published, if somebody was erased while we wrote them."""
+        for erasures in self._of.values():
+            without_erased(archive, self._ledger, erasures, ours)
+
+
 def _export(
-    archive: Archive, ledger: Ledger, manifest: Manifest, horizon: float | None
+    archive: Archive,
+    ledger: Ledger,
+    manifest: Manifest,
+    horizon: float | None,
+    erased: _Erased,
 ) -> _Exported:
     """Write the ledger rows past each watermark that are not older than a horizon."""
     files: dict[int, DataFile] = {}
@@ -105,6 +141,7 @@ def _export(
             rows = ledger.tail(partition, manifest.watermark(partition))
             if len(rows) > 0:
                 marks[partition] = pc.max(rows["ledger_seq"]).as_py()
+            rows = erased.without(rows)
             if horizon is not None:
                 rows = rows.filter(pa.array(timestamps_s(rows["ts"]) >= horizon))
             if len(rows) > 0:

@@ -57,7 +57,8 @@ def run(
         mapping: schema column -> source column, or ``"=constant"`` (see ``parse_mapping``).
 
     Returns:
-        The report: ``n_rows``, ``n_events_new``, ``n_duplicates``, ``n_quarantined``, ``reasons``,
+        The report: ``n_rows``, ``n_events_new``, ``n_duplicates``, ``n_erased`` (dropped, for their
+        user was erased after them), ``n_quarantined``, ``reasons``,
         ``events_per_s`` (the start of Ray aside), ``stages`` in seconds, and what was found.
 
     Raises:

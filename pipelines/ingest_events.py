@@ -21,6 +21,8 @@ from recsys.ingestion.plan import Plan, check_bad_share
 from recsys.ingestion.shuffle import IDS, Run, settle_buckets, shuffle_split
 from recsys.ingestion.validate import Rules
 from recsys.ledger import Ledger, open_ledger
+from recsys.rights.archived import without_erased
+from recsys.rights.erasures import erasures_of
 from recsys.schema import microseconds
 
 GROUP_BYTES = 32 << 20
@@ -39,6 +41,7 @@ class _Log:
     scratch: list[str] = field(default_factory=list)
     buckets: Any = 0
     n_rows: int = 0
+    n_erased: int = 0
     n_bytes: int = 0
     max_ts: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
@@ -75,8 +78,10 @@ def ingest_events(
         ConflictError: if other jobs keep changing the archive.
     """
     folder = f"scratch/ingest-{uuid.uuid4().hex[:12]}"
-    log = _Log(Run(job.store, folder, job.tenant, rules.now, rules.settings, plan.n_sub), plan)
     ledger = open_ledger(job.ledger_url)
+    erasures = erasures_of(ledger, job.tenant)
+    run = Run(job.store, folder, job.tenant, rules.now, rules.settings, plan.n_sub, erasures)
+    log = _Log(run, plan)
     waited = time.perf_counter()
     try:
         with ray_session():
@@ -107,6 +112,7 @@ def _shuffle(log: _Log, rules: Rules) -> None:
         scratch[number] = result["scratch"]
         log.buckets += np.array(result["buckets"])
         log.n_rows += result["n_rows"]
+        log.n_erased += result["n_erased"]
         log.n_bytes += result["n_bytes"]
         log.max_ts = max(log.max_ts, result["max_ts"])
         log.reasons.update(result["reasons"])
@@ -142,7 +148,8 @@ def _settle(
     }
     files: dict[int, list[DataFile]] = {}
     ids: list[tuple[int, str]] = []
-    reasons, quarantine, n_duplicates = Counter(log.reasons), dict(log.quarantine), 0
+    reasons, quarantine = Counter(log.reasons), dict(log.quarantine)
+    counts = Counter({"n_duplicates": 0, "n_erased": log.n_erased})
     with timed(stages, "settle"):
         tasks = [{"first": a, "last": b, **common} for a, b in _groups(log)]
         for _, result in spread("settle", settle_buckets, log.run, tasks):
@@ -151,7 +158,7 @@ def _settle(
             ids += [(int(p), path) for p, paths in result["ids"].items() for path in paths]
             reasons.update(result["reasons"])
             quarantine.update(result["quarantine"])
-            n_duplicates += result["n_duplicates"]
+            counts.update({name: result[name] for name in counts})
     _check_share(reasons, log, rules)
 
     def change(manifest: Manifest) -> Manifest:
@@ -162,12 +169,13 @@ def _settle(
 
     with timed(stages, "publish"):
         manifest = Archive(store).publish(change)
+        manifest = without_erased(Archive(store), ledger, log.run.erasures, files) or manifest
     with timed(stages, "register"):
         for partition, path in ids:
-            rows = store.read_table(path)
+            rows = store.read_table(path)  # the ledger passes over those of erased users
             ledger.register_archived([partition] * len(rows), rows)
     report["n_events_new"] = sum(f.n_events for found in files.values() for f in found)
-    report["n_duplicates"] = n_duplicates
+    report.update(counts)
     report["reasons"] = report["reasons"] + reasons
     return manifest
 

@@ -40,6 +40,7 @@ from recsys.evaluation.scene import Asked
 from recsys.evaluation.split import Queries
 from recsys.events import timestamps_s
 from recsys.interest.replay import ends_before
+from recsys.rights.staged import remember_output
 from recsys.schema import TIMESTAMP
 
 SEEN = ("exclude", "include")
@@ -96,6 +97,7 @@ def run(  # noqa: PLR0913, PLR0917 - the options of the command
         "bundle_id": past.bundle.bundle_id,
         "bundle_from_the_future": str(n_future > 0).lower(),
     }
+    remember_output(job.store, str(Path(out).absolute()))  # first: an erasure must find it
     pq.write_table(table.replace_schema_metadata(marks), out, compression="zstd")
     known = set(past.events.user_ids)
     return {

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -67,6 +67,10 @@ class Position:
     """Id of the archive manifest that was folded; None = there was no archive."""
     erasures: int = 0
     """``Ledger.erasure_version`` up to which nobody who was erased is in."""
+
+    def knowing(self, erasures: int) -> Position:
+        """The same place, after it was made sure that no more erased users are in."""
+        return replace(self, erasures=max(erasures, self.erasures))
 
 
 @dataclass(frozen=True)

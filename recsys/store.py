@@ -132,6 +132,14 @@ class Store:
         except NotFoundError:
             return None
 
+    def modified(self, path: str) -> float | None:
+        """When a file was written, Unix seconds by the store's clock; None if there is none."""
+        try:
+            with self._translated(path):
+                return float(obstore.head(self._backend, path)["last_modified"].timestamp())
+        except NotFoundError:
+            return None
+
     def settle(self, path: str | None = None) -> None:
         """Wait until what was written outlives a power failure; object stores do so anyway.
 

@@ -30,6 +30,8 @@ from recsys.ingestion.reading import read_split
 from recsys.ingestion.sources import Split
 from recsys.ingestion.validate import Rules, validate_events
 from recsys.record import event_keys, first_of_each, known_events
+from recsys.rights.erasures import Erasures
+from recsys.rights.quarantined import without
 from recsys.schema import EVENTS, partition_of
 from recsys.settings import DataSettings
 from recsys.store import Store
@@ -53,6 +55,8 @@ class Run:
     settings: DataSettings
     n_sub: int
     """Buckets per partition."""
+    erasures: Erasures
+    """Whose old events are dropped: quarantine would keep them."""
 
     @property
     def n_buckets(self) -> int:
@@ -69,7 +73,8 @@ def shuffle_split(run: Run, task: Mapping[str, Any]) -> dict[str, Any]:
             ``file``, the number of the source.
 
     Returns:
-        ``n_rows``, ``reasons`` {reason: rows}, ``quarantine`` {path: rows}, ``scratch`` [path],
+        ``n_rows``, ``n_erased`` (bad ones of erased users, which are not kept), ``reasons``
+        {reason: rows}, ``quarantine`` {path: rows}, ``scratch`` [path],
         ``buckets`` (R,) rows, ``n_bytes`` of all rows in memory, ``max_ts`` int64 microseconds.
     """
     split = Split.from_json(task["split"])
@@ -88,9 +93,11 @@ def shuffle_split(run: Run, task: Mapping[str, Any]) -> dict[str, Any]:
             writer.write(held)
             held = []
     writer.write(held)
-    quarantine = pa.concat_tables([QUARANTINE.empty_table(), *bad])
+    found = pa.concat_tables([QUARANTINE.empty_table(), *bad])
+    quarantine = without(found, lambda user_id: run.erasures.of(user_id) is not None)
     return {
-        "n_rows": int(writer.buckets.sum()) + len(quarantine),
+        "n_rows": int(writer.buckets.sum()) + len(found),
+        "n_erased": len(found) - len(quarantine),
         "reasons": dict(count_reasons(quarantine)),
         "quarantine": put_quarantine(run.store, quarantine),
         "scratch": writer.paths,
@@ -169,8 +176,8 @@ def settle_buckets(run: Run, task: Mapping[str, Any]) -> dict[str, Any]:
             ids in the ledger}; ``ids_from``: microseconds from which ids are reported.
 
     Returns:
-        ``files`` {partition: [DataFile as dict]}, ``n_duplicates``, ``reasons``, ``quarantine``,
-        ``ids`` {partition: [path]}: files of the ids of all its events since ``ids_from``.
+        ``files`` {partition: [DataFile as dict]}, ``n_duplicates``, ``n_erased`` (dropped),
+        ``reasons``, ``quarantine``, ``ids`` {partition: [path]}: files of the ids of all its events since ``ids_from``.
     """
     index = json.loads(run.store.read(task["index"]))
     archive = Archive(run.store)
@@ -178,11 +185,12 @@ def settle_buckets(run: Run, task: Mapping[str, Any]) -> dict[str, Any]:
     files: dict[str, list[dict[str, Any]]] = {}
     ids: dict[str, list[str]] = {}
     bad = [QUARANTINE.empty_table()]
-    n_duplicates = 0
-    for bucket, rows in _rows_of(run, index["scratch"], task["first"], task["last"]):
-        partition = bucket // run.n_sub
+    n_duplicates, n_erased = 0, 0
+    for bucket, found in _rows_of(run, index["scratch"], task["first"], task["last"]):
+        rows = run.erasures.kept(found)
+        n_erased += len(found) - len(rows)
+        partition, keys = bucket // run.n_sub, event_keys(rows)
         name = str(partition)
-        keys = event_keys(rows)
         first = first_of_each(keys)
         conflicts = _conflicts(rows, keys, first, index["sources"])
         table, keys = rows.take(first), keys.take(first)
@@ -205,6 +213,7 @@ def settle_buckets(run: Run, task: Mapping[str, Any]) -> dict[str, Any]:
         "files": files,
         "ids": ids,
         "n_duplicates": n_duplicates,
+        "n_erased": n_erased,
         "reasons": dict(count_reasons(quarantine)),
         "quarantine": put_quarantine(run.store, quarantine),
     }

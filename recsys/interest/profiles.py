@@ -11,7 +11,7 @@ active go to a file, ``rows`` brings back whoever is asked for. Rows are good un
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -101,6 +101,12 @@ class ProfileTable:
     def user_ids(self) -> list[str]:
         """(B,) the users in memory, by row; made anew at each call."""
         return self.ids.ids().strings()
+
+    def all_user_ids(self) -> Iterator[str]:
+        """The ``n_users`` users, those who were evicted last."""
+        yield from self.user_ids
+        if self.eviction.file is not None:
+            yield from (user.decode() for user in self.eviction.file.users())
 
     @property
     def sums(self) -> npt.NDArray[np.float32]:

@@ -100,6 +100,17 @@ class SpillFile:
             last = part[-1][0]
             part = [self._checked(*row) for row in self._rows(query, [last, n_users])]
 
+    def users(self) -> list[bytes]:
+        """Ids of all profiles.
+
+        Raises:
+            StoreError: if the file cannot be read.
+        """
+        try:
+            return [user for (user,) in self._file.execute("SELECT user FROM profiles")]
+        except sqlite3.Error as error:
+            raise self._error(error) from error
+
     def close(self) -> None:
         """Remove the file; so it ends too when nobody holds it any more."""
         self._end()

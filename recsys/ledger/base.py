@@ -186,7 +186,7 @@ class Ledger(Protocol):
         """
 
     def erase(self, tenant: str, user_id: str, pseudonym: str, at: float) -> int:
-        """Refuse a user's events up to a time from now on, then remove all rows and ids of theirs.
+        """Refuse a user's events up to a time from now on, then remove the rows and ids of those.
 
         Args:
             tenant: of the user.

@@ -98,8 +98,8 @@ class Rights(Database):
             self.begin_erase(db)
             for table in ("events", "archived_ids"):
                 rows = db.execute(
-                    f"DELETE FROM {table} WHERE tenant = ? AND user_id = ?",  # noqa: S608
-                    (tenant, user_id),
+                    f"DELETE FROM {table} WHERE tenant = ? AND user_id = ? AND ts <= ?",  # noqa: S608
+                    (tenant, user_id, microseconds(at)),
                 )
                 n_removed += rows.rowcount if table == "events" else 0
         self.scrub()

@@ -271,6 +271,7 @@ class LedgerContract:
         others = [contract_event("a", "v", ts=1.0), contract_event("a", ts=1.0, tenant="other")]
         assert ledger.append([0] * 4, [*late, *others]) == [ERASED, 1, 2, 3]
         assert ledger.append([0], late[:1]) == [ERASED]
+        assert ledger.erase("t", "u", erasure_pseudonym(KEY, "t", "u"), at=100.0) == 0
         ids = archived_ids("u", {"a": 100.0, "c": 101.0})
         assert ledger.register_archived([0, 0], ids) == 1
 

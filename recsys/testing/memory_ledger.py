@@ -207,10 +207,13 @@ class MemoryLedger:
     def erase(self, tenant: str, user_id: str, pseudonym: str, at: float) -> int:
         """See ``recsys.ledger.Ledger.erase``."""
         self.bury(tenant, pseudonym, at)
-        self._ids = {k: v for k, v in self._ids.items() if k[:2] != (tenant, user_id)}
-        return self._keep_rows(
-            [row for row in self._rows if (row[2].tenant, row[2].user_id) != (tenant, user_id)]
-        )
+        user, end = (tenant, user_id), microseconds(at)
+        self._ids = {
+            k: (p, ts)
+            for k, (p, ts) in self._ids.items()
+            if k[:2] != user or microseconds(ts) > end
+        }
+        return self._keep_rows([row for row in self._rows if not _is_old(row[2], user, end)])
 
     def tombstones(self, tenant: str) -> list[tuple[str, float]]:
         """See ``recsys.ledger.Ledger.tombstones``."""
@@ -228,3 +231,8 @@ class MemoryLedger:
 def _stored(event: Event) -> Event:
     """An event with its times as the ledger keeps them: whole microseconds."""
     return event._replace(ts=microseconds(event.ts), ingested_at=microseconds(event.ingested_at))
+
+
+def _is_old(event: Event, user: tuple[str, str], end: int) -> bool:
+    """Whether an event is of a user, and not later than a time (microseconds)."""
+    return (event.tenant, event.user_id) == user and microseconds(event.ts) <= end

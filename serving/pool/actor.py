@@ -65,6 +65,7 @@ class ShardActor(Shard):
         self._n_appended = 0
         self._times: deque[float] = deque(maxlen=N_TIMES)
         self._process = psutil.Process()
+        self._forgetting = threading.Lock()
         self._pushed = time.monotonic()
         warm_up(ground)
         for work in (self._recover, self._keep, self._feed_board, self._feed_store):
@@ -108,17 +109,33 @@ class ShardActor(Shard):
         self._recovery_s = time.perf_counter() - started
 
     def _keep(self) -> None:
-        """Renew the leases before they lapse, and say how things are."""
+        """Renew the leases before they lapse, forget who was erased, and say how things are."""
         while True:
             time.sleep(self._leases.owner.lease_s / 4)
             try:
                 self.renew()
             except LedgerError:
                 log.exception("leases are not renewed; what lapses is refused")
+            self._notice_erasures()
             partitions, n_users, _ = self.counts()
             n_waiting, rss = self._commit.n_waiting, self._process.memory_info().rss
             self._meters.state(len(partitions), n_users, rss, n_waiting)
             self._meters.trend_age(time.monotonic() - self._pushed)
+
+    def _notice_erasures(self) -> None:
+        """In a thread of its own, for folding a partition anew may outlast a lease."""
+        if not self._forgetting.acquire(blocking=False):
+            return
+
+        def work() -> None:
+            try:
+                self.forget()
+            except RecsysError:
+                log.exception("who was erased is forgotten a little later")
+            finally:
+                self._forgetting.release()
+
+        threading.Thread(target=work, daemon=True, name="forget").start()
 
     def _feed_board(self) -> None:
         """Push for ever. A push that was not answered is repeated as it was."""

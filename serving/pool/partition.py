@@ -35,6 +35,7 @@ from recsys.interest.storage import Storage
 from recsys.interest.stored import model_within
 from recsys.ledger import Ledger
 from recsys.restoring import check_not_replaced
+from recsys.rights.erasures import Erasures, erasures_of
 from recsys.schema import Event
 from recsys.settings import DAY_S, Settings
 from recsys.snapshot import Position, SnapshotKey
@@ -142,19 +143,33 @@ class Partition:
         """Fold what the ledger holds and this lacks.
 
         Returns:
-            False where rows in between left the ledger: then it must be loaded anew.
+            False where it must be loaded anew: rows in between left the ledger, or somebody is in
+            who was erased.
         """
+        erasures = erasures_of(ground.ledger, ground.tenant)
+        if self.holds_erased(erasures):
+            log.info("partition %d is loaded anew without who was erased", self.number)
+            return False
         position = self.position
         tail = ground.ledger.tail(self.number, position.ledger_seq, ground.tenant)
         if ground.ledger.trimmed_seq(self.number) > position.ledger_seq:
             return False
         if len(tail) > 0:
-            fold_record(self.table, self.trend, tail, ground.basis)
+            fold_record(self.table, self.trend, erasures.kept(tail), ground.basis)
             last = int(tail["ledger_seq"][-1].as_py())
             self.position = replace(position, ledger_seq=last)
             self.is_dirty = True
             self.n_folded += len(tail)
         return True
+
+    def holds_erased(self, erasures: Erasures) -> bool:
+        """Whether somebody is in who was erased since it was made, or since it was asked last."""
+        if self.position.erasures >= erasures.version:
+            return False
+        if erasures.among(self.table.all_user_ids()):
+            return True
+        self.position = self.position.knowing(erasures.version)
+        return False
 
     def read(self, ground: Ground, texts: Sequence[str], vectors: npt.NDArray[np.float32]) -> int:
         """Fold the events that waited for texts (n,) with vectors (n, E); return how many."""
@@ -167,6 +182,8 @@ class Partition:
 
 def load_partition(ground: Ground, number: int) -> Partition:
     """The newest sound snapshot and the ledger's tail after it; without one, the whole record.
+
+    A snapshot from before an erasure that holds the user is not sound.
 
     Raises:
         LedgerError: if the ledger is another than that whose events were archived or folded.

@@ -27,6 +27,7 @@ from recsys.errors import (
 )
 from recsys.folding import LiveEvents
 from recsys.ledger import ERASED
+from recsys.rights.erasures import erasures_of
 from recsys.schema import Event, partition_of
 from recsys.snapshot import TREND, read_meta, save_groups
 from recsys.trend import TrendState
@@ -177,6 +178,46 @@ class Shard:
     def renew(self) -> None:
         """Look whether all partitions are still ours, and let go of those that are not."""
         self._lose(self._leases.renew())
+
+    def forget(self) -> tuple[int, ...]:
+        """Load those partitions anew that hold somebody who was erased since they were loaded.
+
+        Commits wait only while the last events of such a partition are folded.
+
+        Returns:
+            Which they were.
+        """
+        ledger, tenant = self._ground.ledger, self._ground.tenant
+        if not self._unaware(ledger.erasure_version(tenant)):
+            return ()
+        erasures = erasures_of(ledger, tenant)
+        with self._commit.lock:
+            pass  # what the ledger took before the erasure is folded now, and it takes none after
+        concerned = []
+        for number in self._unaware(erasures.version):
+            with self._state:
+                partition = self._partitions.get(number)
+                users = [] if partition is None else list(partition.table.all_user_ids())
+            if erasures.among(users):
+                self._forget(number)
+                concerned.append(number)
+            elif partition is not None:
+                with self._state:
+                    partition.position = partition.position.knowing(erasures.version)
+        return tuple(concerned)
+
+    def _unaware(self, version: int) -> list[int]:
+        """Partitions that were not looked through for who was erased."""
+        with self._state:
+            owned = self._partitions.values()
+            return [p.number for p in owned if p.position.erasures < version]
+
+    def _forget(self, number: int) -> None:
+        loaded = load_partition(self._ground, number)
+        with self._commit.lock, self._state:
+            if number in self._partitions:
+                self._partitions[number] = self._caught_up(loaded, number)
+                self._whole(number)
 
     def append(self, events: Sequence[Event]) -> AckBatch:
         """Commit events to the ledger, then fold those that are new.
