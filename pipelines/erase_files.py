@@ -67,7 +67,7 @@ def remove_spilled(job: Job, erasing: Erasing, user_id: str, n_partitions: int) 
 
 def _open_files() -> set[str]:
     """Paths that processes of this machine have open."""
-    used = set()
+    used: set[str] = set()
     for process in psutil.process_iter():
         try:
             used.update(file.path for file in process.open_files())

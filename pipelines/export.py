@@ -68,7 +68,7 @@ def _outputs(job: Job, user_id: str) -> list[dict[str, Any]]:
 
 
 @app.command()
-def export(
+def export(  # noqa: PLR0913, PLR0917 - the options of the command
     store: StoreOption,
     user: Annotated[str, typer.Option("--user", help="Id of the user, as in events.")],
     output: Annotated[

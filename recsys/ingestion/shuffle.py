@@ -177,7 +177,8 @@ def settle_buckets(run: Run, task: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         ``files`` {partition: [DataFile as dict]}, ``n_duplicates``, ``n_erased`` (dropped),
-        ``reasons``, ``quarantine``, ``ids`` {partition: [path]}: files of the ids of all its events since ``ids_from``.
+        ``reasons``, ``quarantine``, ``ids`` {partition: [path]}: files of the ids of all its
+        events since ``ids_from``.
     """
     index = json.loads(run.store.read(task["index"]))
     archive = Archive(run.store)

@@ -56,6 +56,9 @@ def rewrite_snapshot(
         ConflictError: if others keep saving snapshots that know more, and not the erasure.
     """
     store = archive.store
+    if _is_aware(store, ledger, key):
+        _sweep(store, key)
+        return Removed()
     before = set(store.paths(key.prefix))
     try:
         bundle = load_bundle(store, key.tenant, key.bundle_id)
