@@ -114,8 +114,8 @@ class Rights(Database):
     def erasure_version(self, tenant: str) -> int:
         """See ``Ledger.erasure_version``; added up in two parts, for SQLite has 63 bits."""
         query = (
-            "SELECT coalesce(sum(at / 1000000), 0), coalesce(sum(at % 1000000), 0)"
-            " FROM tombstones WHERE tenant = ?"
+            "SELECT coalesce(sum(at / 1000000), 0),"
+            " coalesce(sum(at - at / 1000000 * 1000000), 0) FROM tombstones WHERE tenant = ?"
         )
         with self.reading() as db:
             seconds, rest = db.execute(query, (tenant,)).fetchone()

@@ -16,7 +16,13 @@ from recsys.archive import Archive, Manifest, create_store
 from recsys.bundle import Bundle
 from recsys.errors import NotFoundError
 from recsys.folding import Basis, empty_state
-from recsys.ledger import Ledger, SqliteLedger, open_ledger
+from recsys.ledger import (
+    ERASURE_KEY,
+    Ledger,
+    SqliteLedger,
+    erasure_pseudonym,
+    open_ledger,
+)
 from recsys.record import read_all
 from recsys.schema import Event, partition_of
 from recsys.settings import DAY_S, Settings, load
@@ -284,3 +290,37 @@ def test_what_leaves_the_ledger_is_on_the_disk_for_good(
     monkeypatch.setattr(os, "sync", lambda: left.append(n_in_ledger(job)))
     compact.run(job)
     assert (left, n_in_ledger(job)) == ([1], 0)
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+def test_compaction_archives_nothing_of_who_is_being_erased(
+    job: Job, monkeypatch: pytest.MonkeyPatch, is_before: bool
+) -> None:
+    """Whether the tombstone stood before it began, or came while it wrote its files."""
+    append(job, [event(n) for n in range(18)])
+
+    def bury() -> None:
+        with closing(open_ledger(job.ledger_url)) as ledger:
+            ledger.put_value(ERASURE_KEY, "ab" * 32, 0)
+            name = erasure_pseudonym("ab" * 32, "default", "u4")
+            ledger.bury("default", name, NOW)
+
+    publish = Archive.publish
+
+    def meanwhile(self: Archive, change: Callable[[Manifest], Manifest]) -> Manifest:
+        bury()
+        return publish(self, change)
+
+    if is_before:
+        bury()
+    else:
+        monkeypatch.setattr(Archive, "publish", meanwhile)
+    report = compact.run(job)
+    assert report["n_erased"] == (2 if is_before else 0)
+    assert n_archived(job) == 16 and n_in_ledger(job) == 0
+    stored = [
+        user
+        for path in job.store.paths("archive/events")
+        for user in job.store.read_table(path)["user_id"].to_pylist()
+    ]
+    assert len(stored) == 16 and "u4" not in stored

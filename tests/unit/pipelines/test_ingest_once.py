@@ -19,7 +19,7 @@ from pipelines.job import Job
 from recsys.archive import Archive
 from recsys.errors import ConfigError, DataError
 from recsys.ingestion import plan, reading, shuffle
-from recsys.ledger import open_ledger
+from recsys.ledger import ERASURE_KEY, erasure_pseudonym, open_ledger
 from recsys.record import read_all
 from recsys.schema import Event, partition_of
 from recsys.settings import DataSettings, Settings
@@ -28,6 +28,7 @@ from recsys.store import Store
 T0 = 1_700_000_000
 DAY = 86_400
 N_PARTITIONS = 4
+KEY = "ab" * 32
 
 
 @pytest.fixture(autouse=True)
@@ -295,3 +296,41 @@ def test_an_option_may_be_followed_by_what_a_glob_gave() -> None:
     assert " ".join(ingest._many(given)) == (
         "--store s --events a --events b --map x=y --map z=w --tenant t"
     )
+
+
+def test_late_events_of_an_erased_user_are_dropped_and_counted(job: Job, tmp_path: Path) -> None:
+    """Sound ones and bad ones: the quarantine would keep them. What came later is taken."""
+    ledger = open_ledger(job.ledger_url)
+    ledger.put_value(ERASURE_KEY, KEY, 0)
+    ledger.bury("default", erasure_pseudonym(KEY, "default", "u3"), T0 + 60 * 10)
+    ledger.close()
+    bad = [{**row, "ts": -1} for row in rows(7, start=100)[1:4]]
+    report = ingest.run(job, log(tmp_path / "log.jsonl", rows(97) + bad))
+    assert report["n_erased"] == 3 and report["n_events_new"] == 95
+    assert report["n_quarantined"] == 2 and report["n_rows"] == 100
+    assert {"e3", "e10"}.isdisjoint(ids(job)) and "e17" in ids(job)
+
+
+def test_who_is_erased_during_an_ingest_is_not_archived_by_it(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle = ingest_events.settle_buckets
+
+    def erased_meanwhile(run: Any, task: Mapping[str, Any]) -> dict[str, Any]:
+        ledger = open_ledger(job.ledger_url)
+        ledger.put_value(ERASURE_KEY, KEY, 0)
+        ledger.bury("default", erasure_pseudonym(KEY, "default", "u3"), T0 + DAY)
+        ledger.close()
+        return settle(run, task)
+
+    monkeypatch.setattr(ingest_events, "settle_buckets", erased_meanwhile)
+    ingest.run(job, log(tmp_path / "log.jsonl", rows(50)))
+    archive = Archive(job.store)
+    manifest = archive.manifest()
+    assert manifest is not None
+    stored = [
+        user
+        for path in job.store.paths("archive/events")
+        for user in job.store.read_table(path)["user_id"].to_pylist()
+    ]
+    assert "u3" not in stored and len(stored) == manifest.n_events == 43

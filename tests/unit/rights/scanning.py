@@ -19,7 +19,10 @@ def found_in(folders: Iterable[Path], needles: Iterable[str]) -> dict[str, list[
     wanted = list(needles)
     hits: dict[str, list[str]] = {needle: [] for needle in wanted}
     for path in files:
-        texts = [path.read_bytes(), *(text.encode() for text in decoded(path))]
+        try:
+            texts = [path.read_bytes(), *(text.encode() for text in decoded(path))]
+        except FileNotFoundError:  # whoever owns it was faster
+            continue
         for needle in wanted:
             if any(needle.encode() in text for text in texts):
                 hits[needle].append(str(path))
