@@ -15,7 +15,7 @@ from recsys.errors import EventError, UnavailableError
 from recsys.settings import Settings
 from recsys.shelf import Evidence
 from serving.api.checks import check_id, check_text, parse_time
-from serving.api.events import EventReader
+from serving.api.events import EventReader, erased_user, with_erased
 from serving.api.schemas import (
     EventsReply,
     HealthReply,
@@ -80,7 +80,10 @@ class Gateway:
             UnavailableError: if it could not be made durable in time.
         """
         event = self._reader.read(raw, self._now())
-        return await self._append([event], [])
+        reply = await self._append([event], [])
+        if len(reply.rejected) > 0:
+            raise erased_user()
+        return reply
 
     async def post_events(self, raw: Sequence[Any]) -> EventsReply:
         """Take many events; a bad one is reported and does not hold up the others.
@@ -226,7 +229,7 @@ class Gateway:
             accepted=ack.n_accepted,
             duplicates=ack.n_duplicates,
             pending=ack.n_pending,
-            rejected=rejected,
+            rejected=with_erased(events, rejected, ack.refused),
             version=format_versions(ack.versions),
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 
 ERASURE_KEY = "erasure-key"
@@ -21,4 +20,4 @@ def erasure_pseudonym(key: str, tenant: str, user_id: str) -> str:
     'b44f7f06a85e'
     """
     message = f"{tenant}\0{user_id}".encode()
-    return hmac.new(bytes.fromhex(key), message, hashlib.sha256).hexdigest()
+    return hmac.digest(bytes.fromhex(key), message, "sha256").hex()

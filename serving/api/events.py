@@ -16,6 +16,7 @@ from serving.api.schemas import EventIn, Rejected
 
 BAD_EVENT, BAD_ID, BAD_TEXT, BAD_TIME = "bad_event", "bad_id", "bad_text", "bad_time"
 TOO_OLD, IN_FUTURE = "too_old", "in_future"
+ERASED = "erased"
 UNKNOWN_KIND, MISSING_ITEM = "unknown_kind", "missing_item"
 
 
@@ -133,3 +134,32 @@ class EventReader:
             )
             raise RefusedEventError(TOO_OLD, late)
         return min(ts, now)
+
+
+def erased_user() -> RefusedEventError:
+    """What is wrong with an event whose user was erased after it happened."""
+    told = EventError("user_id", "was erased after this event", "Later events are taken")
+    return RefusedEventError(ERASED, told)
+
+
+def with_erased(
+    events: Sequence[Event], rejected: Sequence[Rejected], refused: Sequence[str]
+) -> list[Rejected]:
+    """The rejected events of a request, with those whose user was erased, in their order.
+
+    Args:
+        events: the sound ones, in the order of the request.
+        rejected: the others.
+        refused: ids of sound ones that the ledger refused.
+    """
+    if len(refused) == 0:
+        return list(rejected)
+    unsound = {one.index for one in rejected}
+    places = [i for i in range(len(events) + len(unsound)) if i not in unsound]
+    told = str(erased_user())
+    more = [
+        Rejected(index=place, reason=ERASED, detail=told)
+        for place, event in zip(places, events, strict=True)
+        if event.event_id in refused
+    ]
+    return sorted([*rejected, *more], key=lambda one: one.index)

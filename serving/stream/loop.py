@@ -202,6 +202,7 @@ class StreamLoop:
             return
         self.counts.n_events += ack.n_accepted
         self.counts.n_duplicates += ack.n_duplicates
+        self.counts.n_erased += len(ack.refused)  # the quarantine would keep them
 
     def _quarantine(self) -> None:
         poison = [w.poison for w in self._work if w.poison is not None]

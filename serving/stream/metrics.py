@@ -25,6 +25,7 @@ class StreamMetrics:
             for name, text in (
                 ("events", "Events from Kafka that the pool accepted."),
                 ("duplicates", "Events from Kafka that the pool knew already."),
+                ("erased", "Events from Kafka that were dropped: their user was erased."),
                 ("retries", "Times that the pool or the store were away."),
                 ("commits", "Batches whose offsets were committed."),
             )

@@ -24,6 +24,8 @@ class Counts:
     """Times that the pool or the store were away."""
     n_commits: int = 0
     """Batches whose offsets are committed."""
+    n_erased: int = 0
+    """Events that were dropped, for their user was erased after them."""
 
     def add_poison(self, reason: str) -> None:
         """One more message is in the quarantine."""
@@ -33,7 +35,7 @@ class Counts:
     @property
     def n_handled(self) -> int:
         """Messages that were dealt with, the same one again included."""
-        return self.n_events + self.n_duplicates + self.n_poison
+        return self.n_events + self.n_duplicates + self.n_poison + self.n_erased
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ def total(all_counts: Iterable[Counts]) -> Counts:
         sum_.n_poison += counts.n_poison
         sum_.n_retries += counts.n_retries
         sum_.n_commits += counts.n_commits
+        sum_.n_erased += counts.n_erased
         for reason, count in counts.reasons.items():
             sum_.reasons[reason] = sum_.reasons.get(reason, 0) + count
     return sum_

@@ -9,7 +9,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from recsys.errors import LedgerError
-from tests.unit.serving.conftest import LocalPool
+from recsys.ledger import ERASURE_KEY, erasure_pseudonym
+from tests.unit.serving.conftest import NOW, LocalPool
 
 Client = TestClient
 
@@ -128,3 +129,18 @@ def test_the_openapi_document_names_bodies_and_problems(client: Client) -> None:
     }
     assert "EventIn" in document["components"]["schemas"]
     assert "422" in document["paths"]["/v1/events"]["post"]["responses"]
+
+
+def test_late_events_of_an_erased_user_are_refused(client: Client, pool: LocalPool) -> None:
+    ledger = pool.shard._ground.ledger
+    ledger.put_value(ERASURE_KEY, "ab" * 32, 0)
+    ledger.bury("default", erasure_pseudonym("ab" * 32, "default", "ann"), NOW + 1.0)
+    reply = client.post("/v1/events", json=click("ann", "space-1"))
+    assert reply.status_code == 422 and "erased" in reply.text
+    many = [click("bob", "space-1"), {"user_id": ""}, click("ann", "space-1")]
+    told = client.post("/v1/events", json={"events": many}).json()
+    assert told["accepted"] == 1
+    assert [(one["index"], one["reason"] == "erased") for one in told["rejected"]] == [
+        (1, False),
+        (2, True),
+    ]

@@ -15,9 +15,9 @@ A, B = Place("t", 0), Place("t", 1)
 
 
 def test_a_total_is_the_sum() -> None:
-    first = Counts(1, 2, 3, {"bad_id": 2, "too_old": 1}, 4, 5)
-    second = Counts(10, 20, 1, {"bad_id": 1}, 40, 50)
-    assert total([first, second]) == Counts(11, 22, 4, {"bad_id": 3, "too_old": 1}, 44, 55)
+    first = Counts(1, 2, 3, {"bad_id": 2, "too_old": 1}, 4, 5, 6)
+    second = Counts(10, 20, 1, {"bad_id": 1}, 40, 50, 60)
+    assert total([first, second]) == Counts(11, 22, 4, {"bad_id": 3, "too_old": 1}, 44, 55, 66)
     assert first.reasons == {"bad_id": 2, "too_old": 1}, "parts stay as they are"
     assert total([]) == Counts()
 
