@@ -40,6 +40,22 @@ def names(raw: str, is_user: IsUser) -> bool:
     return any(is_user(value.strip().strip("\"'")) for value in values)
 
 
+def is_of(raw: str, user_id: str) -> bool:
+    """Whether a quarantined row is of a user whose id is known, spaces and all.
+
+    >>> is_of("broken;Jane Doe;click", "Jane Doe"), is_of("broken;Jane Doe-2;click", "Jane Doe")
+    (True, False)
+    """
+    if names(raw, lambda value: value == user_id):
+        return True
+    try:
+        json.loads(raw)
+    except ValueError:
+        alone = rf"(?<![\w-]){re.escape(user_id)}(?![\w-])"
+        return re.search(alone, raw) is not None
+    return False
+
+
 def _values(tree: Any) -> Iterator[str]:
     if isinstance(tree, dict):
         for value in tree.values():
@@ -55,7 +71,10 @@ def _values(tree: Any) -> Iterator[str]:
 
 def without(rows: pa.Table, is_user: IsUser) -> pa.Table:
     """Rows of the quarantine that are not of a user."""
-    theirs = [names(raw, is_user) for raw in rows["raw"].to_pylist()]
+    return _rest(rows, [names(raw, is_user) for raw in rows["raw"].to_pylist()])
+
+
+def _rest(rows: pa.Table, theirs: list[bool]) -> pa.Table:
     return rows.filter(pa.array([not one for one in theirs], pa.bool_())) if any(theirs) else rows
 
 
@@ -63,7 +82,7 @@ def rows_of(archive: Archive, user_id: str) -> Iterator[dict[str, Any]]:
     """The quarantined rows of a user, of whatever tenant: the quarantine knows none."""
     for path in archive.store.paths("quarantine"):
         rows = archive.store.read_table(path)
-        theirs = [names(raw, lambda value: value == user_id) for raw in rows["raw"].to_pylist()]
+        theirs = [is_of(raw, user_id) for raw in rows["raw"].to_pylist()]
         yield from rows.filter(pa.array(theirs, pa.bool_())).to_pylist()
 
 
@@ -72,7 +91,7 @@ def remove_quarantined(archive: Archive, user_id: str) -> Removed:
     store, removed = archive.store, Removed()
     for path in store.paths("quarantine"):
         rows = store.read_table(path)
-        rest = without(rows, lambda value: value == user_id)
+        rest = _rest(rows, [is_of(raw, user_id) for raw in rows["raw"].to_pylist()])
         if len(rest) == len(rows):
             continue
         new = {store.write_table("quarantine", rest)[0]: len(rest)} if len(rest) > 0 else {}

@@ -13,7 +13,7 @@ from recsys.ingestion.shuffle import put_quarantine
 from recsys.ledger import ERASURE_KEY, erasure_pseudonym
 from recsys.rights.archived import remove_orphans, without_erased
 from recsys.rights.erasures import Erasures, erasures_of
-from recsys.rights.quarantined import names, without
+from recsys.rights.quarantined import is_of, names, without
 from recsys.rights.staged import SCRATCH_S, remove_scratch
 from recsys.store import Store
 from recsys.testing.fakes import tiny_log
@@ -75,6 +75,7 @@ def test_where_nobody_was_erased_nothing_is_asked() -> None:
 )
 def test_a_quarantined_row_is_theirs_by_a_value(raw: str, is_theirs: bool) -> None:
     assert names(raw, lambda value: value == "u-1") is is_theirs
+    assert is_of(raw, "u-1") is is_theirs
 
 
 @pytest.mark.parametrize("raw", ['{"who": 17}', '{"who": 17.0}', '{"who": "17"}'])
