@@ -177,7 +177,7 @@ class Ledger(Protocol):
     def bury(self, tenant: str, pseudonym: str, at: float) -> None:
         """Refuse a user's events up to a time from now on; nothing is removed yet.
 
-        Appends that are under way are waited for, so all that come after see it.
+        When it returns, appends that may not have seen it are committed, and later ones see it.
 
         Args:
             tenant: of the user.

@@ -85,10 +85,10 @@ class Rights(Database):
             db.executemany(_BURY, rows)
 
     def bury(self, tenant: str, pseudonym: str, at: float) -> None:
-        """See ``Ledger.bury``."""
+        """See ``Ledger.bury``; whoever appends from now on sees it, the others are waited for."""
+        self.copy_tombstones([(tenant, pseudonym, microseconds(at))])
         with self.writing(is_long=True) as db:
             self.begin_erase(db)
-            db.execute(_BURY, (tenant, pseudonym, microseconds(at)))
 
     def erase(self, tenant: str, user_id: str, pseudonym: str, at: float) -> int:
         """See ``Ledger.erase``."""
