@@ -1,0 +1,82 @@
+"""Chaos of the profile pool: ``python -m tests.chaos.pool --runs 200 --seed 1``.
+
+Progress goes to stderr. The last line of stdout is
+``{"runs": ..., "lost": ..., "duplicated": ..., "stale_writes": ..., "stale_reads": ...}``; the exit
+code is 1 where one of them is not zero. A run is had again by its seed, ``--runs 1 --seed N``.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.chaos.pool.checker import Verdict
+from tests.postgres import postgres_server
+
+KINDS = tuple(Verdict().counts())
+
+
+def main(arguments: list[str]) -> int:
+    """Run; print the counts."""
+    options = _options(arguments)
+    if options.soak is not None:
+        from tests.chaos.pool.soak import soak  # noqa: PLC0415 - Ray
+
+        totals, n_runs = soak(options.soak, options.seed, _say), 1
+    else:
+        totals, n_runs = _runs(options), options.runs
+    report = {"runs": n_runs, **{kind: totals[kind] for kind in KINDS}}
+    sys.stdout.write(json.dumps(report) + "\n")
+    return int(any(totals[kind] for kind in KINDS))
+
+
+def _runs(options: argparse.Namespace) -> Counter[str]:
+    from tests.chaos.pool.run import run  # noqa: PLC0415 - slow
+    from tests.chaos.pool.scene import Scenes  # noqa: PLC0415
+
+    totals: Counter[str] = Counter()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hlc", dir="/tmp")))
+        postgres = None if options.no_postgres else stack.enter_context(postgres_server())
+        scenes = Scenes(folder, postgres)
+        for seed in range(options.seed, options.seed + options.runs):
+            started = time.monotonic()
+            plan, history, verdict = run(scenes, seed)
+            totals.update(verdict.counts())
+            _say(
+                f"seed {seed}: {plan.theme}, {plan.ledger}, {len(history.appends)} batches,"
+                f" {len(history.reads)} reads, {time.monotonic() - started:.1f} s"
+            )
+            for kind, found in vars(verdict).items():
+                for text in found[:5]:
+                    _say(f"  {kind}: {text}")
+    return totals
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.pool")
+    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--no-postgres", action="store_true", help="SQLite alone")
+    parser.add_argument(
+        "--soak", type=float, metavar="MINUTES", help="instead: one pool on Ray, a kill every 20 s"
+    )
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
