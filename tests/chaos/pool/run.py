@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 import threading
 import time
 from pathlib import Path
 
-from recsys.errors import RecsysError, UnavailableError
+from recsys.errors import LedgerError, RecsysError, UnavailableError
 from recsys.ledger import open_ledger
 from serving.pool import steward as steward_module
 from serving.pool.assignment import MapRegistry, want
@@ -53,7 +54,6 @@ class Run:
     ) -> None:
         self._plan, self._spec, self._folder, self._postgres = plan, spec, folder, postgres
         self._ledger = open_ledger(spec.ledger_url)
-        self._registry = MapRegistry(self._ledger, spec.tenant)
         self._hosts = Hosts(spec, plan, folder)
         self._over = threading.Event()
         self._settled_at = 0.0
@@ -65,6 +65,7 @@ class Run:
         load = Load(self._client, self._spec.n_partitions, self._plan.seed, self._plan.jumps)
         try:
             steward.start()
+            threading.Thread(target=self._wake, daemon=True).start()
             self._wait_settled(START_TIMEOUT_S)
             load.begin()
             self._befall()
@@ -91,7 +92,8 @@ class Run:
         while not self._over.is_set():
             try:
                 if steward is None:
-                    steward = Steward(self._spec, MapRegistry(self._ledger, self._spec.tenant), self._hosts)
+                    registry = MapRegistry(self._ledger, self._spec.tenant)
+                    steward = Steward(self._spec, registry, self._hosts)
                 is_settled = steward.step(time.monotonic())
                 self._hosts.maps.append(steward.map)
                 if is_settled:
@@ -100,6 +102,11 @@ class Run:
                 steward = None
             except RecsysError:
                 pass
+            time.sleep(STEP_S)
+
+    def _wake(self) -> None:
+        """In a thread of its own: who stands still in a transaction lets the steward wait."""
+        while not self._over.is_set():
             self._hosts.wake(time.monotonic())
             time.sleep(STEP_S)
 
@@ -156,7 +163,7 @@ class Run:
     def _scale(self, n_shards: int) -> None:
         try:
             want(MapRegistry(self._ledger, self._spec.tenant), n_shards)
-        except UnavailableError:  # the steward writes the map all the time
+        except (UnavailableError, LedgerError):  # the map changes all the time, or no database is up
             return
 
     def _disk(self, is_full: bool, value: float) -> None:
@@ -179,8 +186,6 @@ class Run:
 
 
 def _fill(file: int, n_bytes: int) -> None:
-    import os  # noqa: PLC0415
-
     try:
         for _ in range(n_bytes // 4_096):
             os.write(file, bytes(4_096))
