@@ -13,6 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
 import json
+import logging
 import sys
 import tempfile
 import time
@@ -29,10 +30,12 @@ KINDS = tuple(Verdict().counts())
 def main(arguments: list[str]) -> int:
     """Run; print the counts."""
     options = _options(arguments)
-    if options.soak is not None:
+    logging.basicConfig(level=logging.ERROR)
+    if options.ray is not None:
         from tests.chaos.pool.soak import soak  # noqa: PLC0415 - Ray
 
-        totals, n_runs = soak(options.soak, options.seed, _say), 1
+        totals = soak(options.ray, options.seconds, options.every, options.seed, _say)
+        n_runs = 1
     else:
         totals, n_runs = _runs(options), options.runs
     report = {"runs": n_runs, **{kind: totals[kind] for kind in KINDS}}
@@ -72,10 +75,16 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--no-postgres", action="store_true", help="SQLite alone")
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="--ray for so long")
     parser.add_argument(
-        "--soak", type=float, metavar="MINUTES", help="instead: one pool on Ray, a kill every 20 s"
+        "--ray", choices=["processes", "nodes", "calls"], help="instead: one run on a Ray cluster"
     )
-    return parser.parse_args(arguments)
+    parser.add_argument("--seconds", type=float, default=60.0, help="of a run on Ray")
+    parser.add_argument("--every", type=float, default=20.0, help="seconds between two deeds there")
+    options = parser.parse_args(arguments)
+    if options.soak is not None:
+        options.ray, options.seconds = options.ray or "processes", 60.0 * options.soak
+    return options
 
 
 if __name__ == "__main__":

@@ -140,7 +140,11 @@ def serve(task: HostTask, log_path: str) -> None:
     failpoints._draw = random.Random(task.seed)
     _arm_store()
     listener = Listener(task.address, backlog=64)
-    host = Host(task)
+    try:
+        host = Host(task)
+    except RecsysError:  # as an actor whose constructor raises; the steward starts another
+        logging.exception("cannot start")
+        os._exit(1)
     while True:
         threading.Thread(target=_answer, args=(host, listener.accept()), daemon=True).start()
 

@@ -7,10 +7,10 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from recsys.archive import create_store
+from recsys.bundle import load_bundle
 from recsys.ledger import Owner, open_ledger
 from recsys.schema import DEFAULT_TENANT
 from recsys.settings import Settings, load
@@ -27,8 +27,6 @@ from tests.chaos.pool.load import AS_OF, ITEMS, START, USERS, seen
 from tests.chaos.pool.plan import GROUPED, N_PARTITIONS, POSTGRES, TMPFS
 from tests.postgres import PostgresServer
 
-LEASE_S = 0.25
-FAILOVER_S = 0.35
 TMPFS_BYTES = 3 << 20
 TEXTS = {item: f"word{n % 4} word{n % 7} word{n}" for n, item in enumerate(ITEMS)}
 
@@ -39,16 +37,27 @@ class Scenes:
     Args:
         folder: for everything.
         postgres: a server for the runs that want one.
+        lease_s: of the shards.
+        failover_s: that a shard may be away.
+        attempt_timeout_s: of the clients.
     """
 
-    def __init__(self, folder: Path, postgres: PostgresServer | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        postgres: PostgresServer | None,
+        lease_s: float = 0.25,
+        failover_s: float = 0.35,
+        attempt_timeout_s: float = 0.6,
+    ) -> None:
         self._folder, self.postgres = folder, postgres
         self.settings = load(
             assignments=[
                 "encoder.n_dims=8",
-                f"serving.lease_s={LEASE_S}",
-                f"serving.failover_s={FAILOVER_S}",
-                "serving.attempt_timeout_s=0.6",
+                "serving.snapshot_every_s=1.0",
+                f"serving.lease_s={lease_s}",
+                f"serving.failover_s={failover_s}",
+                f"serving.attempt_timeout_s={attempt_timeout_s}",
             ]
         )
         store = Store(str(folder / "store"))
@@ -91,11 +100,9 @@ def oracle_of(settings: Settings) -> Oracle:
 
 def recovered(spec: PoolSpec, moment: float) -> list[Seen]:
     """What a new process finds when all others are dead."""
-    from recsys.bundle import load_bundle  # noqa: PLC0415 - beside its use
-
     bundle = load_bundle(Store(spec.store_uri), spec.tenant, spec.bundle_id)
     ground = Ground.of(bundle, open_ledger(spec.ledger_url), spec.settings)
-    owner = Owner("heir", _host(ground), "the heir", LEASE_S)
+    owner = Owner("heir", _host(ground), "the heir", 0.1)
     shard = Shard(ground, spec.n_partitions, Leases(ground.ledger, spec.tenant, owner, gone=_dead))
     shard.open(range(spec.n_partitions))
     views = shard.read(USERS, AS_OF)
@@ -136,9 +143,3 @@ def _can_mount(folder: Path) -> bool:
         return False
     subprocess.run(["umount", str(place)], check=True)
     return True
-
-
-def patient(spec: PoolSpec, request_timeout_s: float) -> PoolSpec:
-    """The same pool for clients of another patience."""
-    serving = spec.settings.serving.model_copy(update={"request_timeout_s": request_timeout_s})
-    return replace(spec, settings=spec.settings.model_copy(update={"serving": serving}))
