@@ -83,13 +83,13 @@ class RayRun:
         self._draw = random.Random(seed)
         self._registry = MapRegistry(open_ledger(spec.ledger_url), spec.tenant)
 
-    def __call__(self, seconds: float, every_s: float, more: Callable[[], None] | None) -> Verdict:
+    def __call__(self, seconds: float, every_s: float, more: Callable[[str], None] | None) -> Verdict:
         """Write and read for a while, and let something happen every so often.
 
         Args:
             seconds: in all.
             every_s: between two deeds.
-            more: a deed that is done once, at half-time.
+            more: done once, at half-time, to a node of a shard.
         """
         mark()
         ensure_pool(self.spec)
@@ -115,7 +115,7 @@ class RayRun:
     def _client(self, _: random.Random) -> PoolClient:
         return PoolClient(self.spec, REQUEST_TIMEOUT_S)
 
-    def _befall(self, seconds: float, every_s: float, more: Callable[[], None] | None) -> None:
+    def _befall(self, seconds: float, every_s: float, more: Callable[[str], None] | None) -> None:
         begin, n = time.monotonic(), 0
         deeds = [self._kill_shard, self._kill_directory, self._stop_shard, self._kill_board,
                  self._scale]  # fmt: skip
@@ -128,7 +128,7 @@ class RayRun:
             time.sleep(max(0.0, due - time.monotonic()))
             if more is not None and n == int(seconds / every_s / 2):
                 self._say(f"{time.monotonic() - begin:.0f} s: node")
-                more()
+                more(self._some_node())
             else:
                 deed = deeds[n % len(deeds)]
                 self._say(f"{time.monotonic() - begin:.0f} s: {deed.__name__.strip('_')}")
@@ -159,6 +159,10 @@ class RayRun:
         owners = open_ledger(self.spec.ledger_url).owners(self.spec.tenant)
         found = sorted({owner.process for owner, _ in owners.values()} - {""})
         return int(self._draw.choice(found).split("/")[2]) if found else None
+
+    def _some_node(self) -> str:
+        statuses = asyncio.run(PoolClient(self.spec, PATIENCE_S).status())
+        return self._draw.choice(sorted({status.node_id for status in statuses}))
 
     def _pid(self, role: str) -> int | None:
         try:

@@ -27,7 +27,8 @@ from tests.chaos.pool.load import AS_OF, ITEMS, START, USERS, seen
 from tests.chaos.pool.plan import GROUPED, N_PARTITIONS, POSTGRES, TMPFS
 from tests.postgres import PostgresServer
 
-TMPFS_BYTES = 3 << 20
+TMPFS_BYTES = 24 << 20
+"""The journal of a SQLite ledger takes four megabytes before it is used again."""
 TEXTS = {item: f"word{n % 4} word{n % 7} word{n}" for n, item in enumerate(ITEMS)}
 
 
@@ -104,7 +105,8 @@ def recovered(spec: PoolSpec, moment: float) -> list[Seen]:
     ground = Ground.of(bundle, open_ledger(spec.ledger_url), spec.settings)
     owner = Owner("heir", _host(ground), "the heir", 0.1)
     shard = Shard(ground, spec.n_partitions, Leases(ground.ledger, spec.tenant, owner, gone=_dead))
-    shard.open(range(spec.n_partitions))
+    served = shard.open(range(spec.n_partitions))
+    assert len(served) == spec.n_partitions, f"served: {served}; {shard.failed()}"
     views = shard.read(USERS, AS_OF)
     ground.ledger.close()
     return [seen(view, moment, moment) for view in views]

@@ -94,7 +94,7 @@ def _node(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _nodes(folder: Path) -> Iterator[Callable[[], None]]:
+def _nodes(folder: Path) -> Iterator[Callable[[str], None]]:
     """A head without CPUs, and nodes each of which has a folder of its own for everything local."""
     temporary = tempfile.mkdtemp(prefix="hl", dir="/tmp")
     options = {"num_cpus": 0, "include_dashboard": False, "temp_dir": temporary}
@@ -109,13 +109,13 @@ def _nodes(folder: Path) -> Iterator[Callable[[], None]]:
             num_cpus=1, object_store_memory=STORE_BYTES, env_vars={"TMPDIR": private}
         )
 
-    nodes = [add() for _ in range(N_NODES)]
+    nodes = {node.node_id: node for node in (add() for _ in range(N_NODES))}
 
-    def lose() -> None:
-        """The machine of the first node is cut off; its processes do not know yet."""
-        lost = nodes.pop(0)
+    def lose(node_id: str) -> None:
+        """The raylet of a node dies; its workers do not know yet. Another node comes."""
+        lost = nodes.pop(node_id)
         os.kill(lost.all_processes["raylet"][0].process.pid, signal.SIGKILL)
-        nodes.append(add())
+        add()
 
     ray.init(address=cluster.address, log_to_driver=False)
     try:
