@@ -420,7 +420,8 @@ class Shard:
             if number not in self._partitions:  # taken over since: its heir folds them
                 return
             try:
-                self._delta.merge(self._partitions[number].fold(self._ground, events, last_seq))
+                self._partitions[number].fold(self._ground, events, last_seq)
+                self._delta.add(events.prepared.item, events.prepared.ts, events.weight)
             except Exception:
                 # they are committed: what cannot be folded live is folded from the ledger, and
                 # until that is done nothing may be read, or folded past them

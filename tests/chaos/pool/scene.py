@@ -27,8 +27,8 @@ from tests.chaos.pool.load import AS_OF, ITEMS, START, USERS, seen
 from tests.chaos.pool.plan import GROUPED, N_PARTITIONS, POSTGRES, TMPFS
 from tests.postgres import PostgresServer
 
-TMPFS_BYTES = 24 << 20
-"""The journal of a SQLite ledger takes four megabytes before it is used again."""
+TMPFS_BYTES = 96 << 20
+"""The journal of a SQLite ledger takes 64 megabytes before it is used again."""
 TEXTS = {item: f"word{n % 4} word{n % 7} word{n}" for n, item in enumerate(ITEMS)}
 
 
