@@ -122,9 +122,7 @@ class Partition:
     n_read: int = 0
     """Events whose words came late, since it was loaded."""
 
-    def fold(
-        self, ground: Ground, events: Sequence[Event] | LiveEvents, last_seq: int
-    ) -> None:
+    def fold(self, ground: Ground, events: Sequence[Event] | LiveEvents, last_seq: int) -> None:
         """Fold committed events, up to a ledger sequence."""
         fold_live(self.table, self.trend, events, ground.basis)
         self.position = replace(self.position, ledger_seq=last_seq)

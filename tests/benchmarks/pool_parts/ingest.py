@@ -17,7 +17,14 @@ import numpy as np
 import ray
 
 from serving.pool.client import WRITE
-from tests.benchmarks.pool_parts.actors import REPLAYED, Events, handle, in_flight, pool_of, ray_here
+from tests.benchmarks.pool_parts.actors import (
+    REPLAYED,
+    Events,
+    handle,
+    in_flight,
+    pool_of,
+    ray_here,
+)
 from tests.postgres import postgres_server
 
 N_USERS, BATCH, N_BATCHES = 100_000, 256, 200

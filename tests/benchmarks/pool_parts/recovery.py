@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import psutil
 
 from recsys.schema import partition_of
@@ -38,7 +39,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         events = Events(N_USERS, 1)
         everybody = [
             event._replace(user_id=user)
-            for user, event in zip(made.names(range_of(N_USERS)), events.draw(N_USERS), strict=True)
+            for user, event in zip(
+                made.names(np.arange(N_USERS)), events.draw(N_USERS), strict=True
+            )
         ]
         in_flight(append.remote, [everybody[n : n + BATCH] for n in range(0, N_USERS, BATCH)], 4)
         _wait(lambda: _n_snapshots(spec) == made.N_PARTITIONS)
@@ -76,23 +79,16 @@ def _round(spec: PoolSpec, pool: PoolClient, events: Events) -> dict[str, float]
 
 def _one_per_partition() -> list[str]:
     found: dict[int, str] = {}
-    for user in made.names(range_of(N_USERS)):
+    for user in made.names(np.arange(N_USERS)):
         found.setdefault(partition_of("default", user, made.N_PARTITIONS), user)
         if len(found) == made.N_PARTITIONS:
             break
     return list(found.values())
 
 
-def range_of(n: int) -> Any:
-    """Numbers of all users."""
-    import numpy as np  # noqa: PLC0415
-
-    return np.arange(n)
-
-
 def _n_snapshots(spec: PoolSpec) -> int:
     prefix = f"snapshots/{spec.tenant}/{spec.bundle_id}"
-    return sum(path.endswith(".json") for path in Store(spec.store_uri).paths(prefix))
+    return sum(path.endswith("/CURRENT") for path in Store(spec.store_uri).paths(prefix))
 
 
 def _wait(fact: Callable[[], bool]) -> None:

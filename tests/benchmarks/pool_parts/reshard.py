@@ -23,7 +23,6 @@ from serving.pool import PoolClient, PoolSpec
 from serving.pool.assignment import MapRegistry, want
 from tests.benchmarks.pool_parts import tables as made
 from tests.benchmarks.pool_parts.actors import pool_of, ray_here
-from tests.benchmarks.pool_parts.recovery import range_of
 
 N_WRITERS, KNOWN_USERS = 8, 20_000
 CALM_S, TIMEOUT_S = 3.0, 180.0
@@ -49,7 +48,7 @@ class _Round:
         self._spec, self._pool = spec, pool
         self._registry = MapRegistry(open_ledger(spec.ledger_url), spec.tenant)
         self._users: dict[int, str] = {}
-        for user in made.names(range_of(KNOWN_USERS)):
+        for user in made.names(np.arange(KNOWN_USERS)):
             self._users.setdefault(partition_of(DEFAULT_TENANT, user, made.N_PARTITIONS), user)
         self._waits: dict[int, list[float]] = {p: [] for p in self._users}
         self._sent: Counter[str] = Counter()
@@ -57,7 +56,7 @@ class _Round:
 
     async def figures(self) -> dict[str, Any]:
         first = [self._event(user, f"known-{n}") for n, user in
-                 enumerate(made.names(range_of(KNOWN_USERS)))]  # fmt: skip
+                 enumerate(made.names(np.arange(KNOWN_USERS)))]  # fmt: skip
         for start in range(0, KNOWN_USERS, 1_000):
             await self._pool.append(first[start : start + 1_000])
         writers = [asyncio.create_task(self._write(n)) for n in range(N_WRITERS)]

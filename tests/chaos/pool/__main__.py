@@ -22,6 +22,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.chaos.pool.checker import Verdict
+from tests.chaos.pool.plan import THEMES
 from tests.postgres import postgres_server
 
 KINDS = tuple(Verdict().counts())
@@ -54,7 +55,7 @@ def _runs(options: argparse.Namespace) -> Counter[str]:
         scenes = Scenes(folder, postgres)
         for seed in range(options.seed, options.seed + options.runs):
             started = time.monotonic()
-            plan, history, verdict = run(scenes, seed)
+            plan, history, verdict = run(scenes, seed, options.theme)
             totals.update(verdict.counts())
             _say(
                 f"seed {seed}: {plan.theme}, {plan.ledger}, {len(history.appends)} batches,"
@@ -74,6 +75,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.pool")
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--theme", choices=THEMES, help="one kind of trouble; else each in turn")
     parser.add_argument("--no-postgres", action="store_true", help="SQLite alone")
     parser.add_argument("--soak", type=float, metavar="MINUTES", help="--ray for so long")
     parser.add_argument(

@@ -43,6 +43,9 @@ class Faults(NamedTuple):
     """It is committed, and the caller is told of an error."""
 
 
+NO_FAULTS = Faults()
+
+
 class FaultyLedger:
     """A ``Ledger`` around another; everything but ``append`` is the other's.
 
@@ -54,6 +57,8 @@ class FaultyLedger:
 
     def __init__(self, ledger: Ledger, faults: Faults, draw: random.Random) -> None:
         self.ledger, self.faults, self._draw = ledger, faults, draw
+        self.true_epochs: Mapping[int, int] | None = None
+        """Named instead of the writer's own, where a run breaks the fence."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.ledger, name)
@@ -72,7 +77,8 @@ class FaultyLedger:
             event._replace(source=str(epochs.get(partition, 0)))
             for partition, event in zip(partitions, events, strict=True)
         ]
-        sequences = self.ledger.append(partitions, marked, epochs)
+        named = epochs if self.true_epochs is None else self.true_epochs
+        sequences = self.ledger.append(partitions, marked, named)
         if drawn < self.faults.refused + self.faults.unanswered:
             raise LedgerError("ledger", "committed, and its answer was lost as a run wants it")
         return sequences

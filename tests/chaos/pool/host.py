@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection, Listener
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from recsys.bundle import load_bundle
@@ -29,10 +30,16 @@ from serving.pool.partition import Ground
 from serving.pool.processes import this_process
 from serving.pool.shard import Shard
 from serving.pool.spec import PoolSpec
-from tests.chaos.pool.faulty import FaultyLedger, Faults
+from tests.chaos.pool.faulty import Faults, FaultyLedger
+
+log = logging.getLogger(__name__)
 
 STORE_WRITE = "store.write"
 """A point of ours: before each file and each pointer of a snapshot is written."""
+
+
+BROKEN = "HALFLIFE_CHAOS_BROKEN"
+"""Variable that breaks the fence of ``reads`` or ``writes``, to see that it is found out."""
 
 
 class HostTask(NamedTuple):
@@ -85,8 +92,7 @@ class Host(Shard):
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         soft = hard
         if n_bytes is not None:
-            sizes = [os.stat(f"/proc/self/fd/{fd}").st_size for fd in _files()]
-            soft = max(sizes, default=0) + n_bytes
+            soft = max(_sizes(), default=0) + n_bytes
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     def calm(self) -> None:
@@ -102,7 +108,7 @@ class Host(Shard):
             if found is not None and found.generation == spec.generation:
                 self.open(found.partitions_of(self._task.role))
         except RecsysError:
-            logging.exception("the steward opens the partitions")
+            log.exception("the steward opens the partitions")
 
     def _keep(self) -> None:
         while True:
@@ -110,7 +116,7 @@ class Host(Shard):
             try:
                 self.renew()
             except LedgerError:
-                logging.exception("leases are not renewed")
+                log.exception("leases are not renewed")
 
     def _feed_store(self) -> None:
         while True:
@@ -118,15 +124,16 @@ class Host(Shard):
             try:
                 self.save_snapshots()
             except RecsysError:
-                logging.exception("snapshots are late")
+                log.exception("snapshots are late")
 
 
-def _files() -> list[str]:
+def _sizes() -> list[int]:
+    """Of the files that this process has open."""
     found = []
-    for fd in os.listdir("/proc/self/fd"):
+    for opened in Path("/proc/self/fd").iterdir():
         try:
-            if os.path.isfile(f"/proc/self/fd/{fd}"):
-                found.append(fd)
+            if opened.is_file():
+                found.append(opened.stat().st_size)
         except OSError:
             continue
     return found
@@ -139,11 +146,12 @@ def serve(task: HostTask, log_path: str) -> None:
     failpoints._armed.update(failpoints.parsed(task.failpoints))
     failpoints._draw = random.Random(task.seed)
     _arm_store()
+    _break(os.environ.get(BROKEN, ""))
     listener = Listener(task.address, backlog=64)
     try:
         host = Host(task)
     except RecsysError:  # as an actor whose constructor raises; the steward starts another
-        logging.exception("cannot start")
+        log.exception("cannot start")
         os._exit(1)
     while True:
         threading.Thread(target=_answer, args=(host, listener.accept()), daemon=True).start()
@@ -158,14 +166,28 @@ def _answer(host: Host, connection: Connection) -> None:
         answer: tuple[str, Any]
         try:
             answer = ("ok", getattr(host, method)(*arguments))
-        except Exception as error:  # noqa: BLE001 - told to whoever asked
+        except Exception as error:
             if not isinstance(error, RecsysError):
-                logging.exception("%s failed", method)
+                log.exception("%s failed", method)
             answer = ("error", error)
         try:
             connection.send(answer)
         except OSError:
             return
+
+
+def _break(what: str) -> None:
+    if what == "reads":
+        Leases.check = lambda *_: None  # type: ignore[method-assign]
+        Shard._lose = lambda *_: None  # type: ignore[method-assign]
+    if what == "writes":
+        append = FaultyLedger.append
+
+        def unfenced(ledger: FaultyLedger, partitions: Any, events: Any, epochs: Any) -> Any:
+            ledger.true_epochs = ledger.ledger.epochs(events[0].tenant, list(set(partitions)))
+            return append(ledger, partitions, events, epochs)
+
+        FaultyLedger.append = unfenced  # type: ignore[assignment,method-assign]
 
 
 def _arm_store() -> None:

@@ -119,9 +119,7 @@ class Load:
                 await asyncio.sleep(PAUSE_S)
             await asyncio.sleep(PAUSE_S)
 
-    async def read(
-        self, client: PoolClient, users: Sequence[str], asked: dict[int, int]
-    ) -> None:
+    async def read(self, client: PoolClient, users: Sequence[str], asked: dict[int, int]) -> None:
         """Read, and note what was seen."""
         begin = time.monotonic()
         views = await client.read(users, AS_OF, asked)

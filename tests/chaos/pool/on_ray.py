@@ -30,7 +30,7 @@ from serving.pool.directory import Directory
 from serving.pool.ensure import end_pool, ensure_pool
 from serving.pool.spec import DIRECTORY, TREND_BOARD, PoolSpec
 from tests.chaos.pool.checker import Verdict, check
-from tests.chaos.pool.faulty import FaultyLedger, Faults, rows
+from tests.chaos.pool.faulty import Faults, FaultyLedger, rows
 from tests.chaos.pool.history import History
 from tests.chaos.pool.load import USERS, Load
 from tests.chaos.pool.scene import oracle_of, recovered
@@ -83,7 +83,9 @@ class RayRun:
         self._draw = random.Random(seed)
         self._registry = MapRegistry(open_ledger(spec.ledger_url), spec.tenant)
 
-    def __call__(self, seconds: float, every_s: float, more: Callable[[str], None] | None) -> Verdict:
+    def __call__(
+        self, seconds: float, every_s: float, more: Callable[[str], None] | None
+    ) -> Verdict:
         """Write and read for a while, and let something happen every so often.
 
         Args:

@@ -9,7 +9,7 @@ import random
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from tests.chaos.pool.faulty import Faults
+from tests.chaos.pool.faulty import NO_FAULTS, Faults
 
 N_PARTITIONS = 8
 LOAD_S = 0.9
@@ -68,7 +68,7 @@ class Plan:
     n_shards: int
     deeds: tuple[Deed, ...]
     failpoints: str = ""
-    faults: Faults = Faults()
+    faults: Faults = NO_FAULTS
     skew: float = 0.0
     """Share by which the clocks of processes go faster or slower."""
     snapshot_every_s: float = 0.25
@@ -79,25 +79,25 @@ class Plan:
 
     def calmed(self) -> Plan:
         """The plan of a process that starts when all is over."""
-        return replace(self, failpoints="", faults=Faults())
+        return replace(self, failpoints="", faults=NO_FAULTS)
 
 
-def plan_of(seed: int, has_postgres: bool, has_tmpfs: bool) -> Plan:
-    """The plan of a seed."""
+def plan_of(seed: int, has_postgres: bool, has_tmpfs: bool, theme: str | None = None) -> Plan:
+    """The plan of a seed; themes take turns where none is named."""
     draw = random.Random(seed)
-    theme = THEMES[seed % len(THEMES)]
+    theme = THEMES[seed % len(THEMES)] if theme is None else theme
     plan = Plan(seed, theme, _ledger(draw, theme, has_postgres, has_tmpfs), draw.randint(1, 3), ())
     deeds = [_deed(draw) for _ in range(draw.randint(0, 2))] + _theme_deeds(draw, plan)
     point = draw.choice(SHARD_POINTS)
     share = OFTEN.get(point, SELDOM)
     action = {"killed at a point": "kill", "stopped at a point": "stop"}.get(theme)
     if action is not None and point not in OFTEN:
-        deeds += [_scale(draw), _scale(draw)]
+        deeds += [_at(draw, "scale"), _at(draw, "scale")]
     return replace(
         plan,
         deeds=tuple(sorted(deeds)),
         failpoints="" if action is None else f"{point}={action}:{share}",
-        faults=Faults(0.1, 0.15) if theme == "ledger fails" else Faults(),
+        faults=Faults(0.1, 0.15) if theme == "ledger fails" else NO_FAULTS,
         skew=0.1 if theme == "clocks differ" else 0.0,
         jumps=theme == "clocks differ",
         snapshot_every_s=draw.choice((0.1, 0.3)),
@@ -114,32 +114,25 @@ def _ledger(draw: random.Random, theme: str, has_postgres: bool, has_tmpfs: bool
 
 
 def _theme_deeds(draw: random.Random, plan: Plan) -> list[Deed]:
-    if plan.theme == "killed":
-        return [_at(draw, "kill") for _ in range(draw.randint(1, 3))]
-    if plan.theme == "stopped":
-        return [_at(draw, "stop"), _at(draw, draw.choice(["stop", "kill", "scale"]))]
-    if plan.theme in ("steward crashes", "scaled"):
-        return [_scale(draw), _scale(draw)]
-    if plan.theme == "snapshot torn":
-        return [_at(draw, "tear"), Deed(0.5, "tear", 0.5), Deed(0.55, "kill", 0.5)]
-    if plan.theme == "clocks differ":
-        return [_at(draw, "stop"), _scale(draw), _at(draw, "kill")]
-    if plan.theme == "disk full":
-        return [Deed(0.15, "disk full", draw.random()), Deed(0.6, "disk free", 0.0)]
-    if plan.theme == "node lost":
-        return [_at(draw, "orphan"), _at(draw, draw.choice(["orphan", "drain", "kill"]))]
-    if plan.theme == "database dies":
-        what = "database" if plan.ledger == POSTGRES else "kill"
-        return [Deed(draw.uniform(0.1, 0.5), what, 0.0)]
-    return []
+    fixed = {
+        "snapshot torn": [Deed(0.5, "tear", 0.5), Deed(0.55, "kill", 0.5)],
+        "disk full": [Deed(0.15, "disk full", draw.random()), Deed(0.6, "disk free", 0.0)],
+    }
+    drawn = {
+        "killed": ["kill"] * draw.randint(1, 3),
+        "stopped": ["stop", draw.choice(["stop", "kill", "scale"])],
+        "steward crashes": ["scale", "scale"],
+        "scaled": ["scale", "scale"],
+        "snapshot torn": ["tear"],
+        "clocks differ": ["stop", "scale", "kill"],
+        "node lost": ["orphan", draw.choice(["orphan", "drain", "kill"])],
+        "database dies": ["database" if plan.ledger == POSTGRES else "kill"],
+    }
+    return fixed.get(plan.theme, []) + [_at(draw, what) for what in drawn.get(plan.theme, [])]
 
 
 def _deed(draw: random.Random) -> Deed:
     return _at(draw, draw.choice(["kill", "kill", "stop", "scale", "orphan"]))
-
-
-def _scale(draw: random.Random) -> Deed:
-    return _at(draw, "scale")
 
 
 def _at(draw: random.Random, what: str) -> Deed:

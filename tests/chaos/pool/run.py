@@ -38,9 +38,9 @@ class StuckError(Exception):
     """The pool does not serve all its partitions though nothing befalls it any more."""
 
 
-def run(scenes: Scenes, seed: int) -> tuple[Plan, History, Verdict]:
+def run(scenes: Scenes, seed: int, theme: str | None = None) -> tuple[Plan, History, Verdict]:
     """Run a seed, and judge it."""
-    plan = plan_of(seed, scenes.postgres is not None, scenes.has_tmpfs)
+    plan = plan_of(seed, scenes.postgres is not None, scenes.has_tmpfs, theme)
     with scenes.new(seed, plan.ledger, plan.n_shards) as (folder, spec):
         history = Run(plan, spec, folder, scenes.postgres).history()
     return plan, history, check(history, oracle_of(spec.settings))
@@ -163,7 +163,10 @@ class Run:
     def _scale(self, n_shards: int) -> None:
         try:
             want(MapRegistry(self._ledger, self._spec.tenant), n_shards)
-        except (UnavailableError, LedgerError):  # the map changes all the time, or no database is up
+        except (
+            UnavailableError,
+            LedgerError,
+        ):  # the map changes, or the database is away
             return
 
     def _disk(self, is_full: bool, value: float) -> None:

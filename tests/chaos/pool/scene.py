@@ -63,7 +63,9 @@ class Scenes:
         )
         store = Store(str(folder / "store"))
         create_store(store, N_PARTITIONS)
-        self._bundle_id = tiny_bundle(store, tiny_items(TEXTS), START - 1e6, self.settings).bundle_id
+        self._bundle_id = tiny_bundle(
+            store, tiny_items(TEXTS), START - 1e6, self.settings
+        ).bundle_id
         self.has_tmpfs = _can_mount(folder)
 
     @contextmanager

@@ -27,7 +27,7 @@ from tests.chaos.pool.plan import POSTGRES, SQLITE
 from tests.chaos.pool.scene import Scenes
 from tests.postgres import postgres_server
 
-KINDS = ("processes", "nodes", "calls")
+RPC_FAILURE = "RAY_testing_rpc_failure"
 LOST_CALLS = {
     "CoreWorkerService.grpc_client.PushTask": {
         "num_failures": -1,
@@ -60,7 +60,7 @@ def soak(
     os.environ.update(ENVIRONMENT)
     os.environ.pop("RAY_ADDRESS", None)
     if kind == "calls":
-        os.environ["RAY_testing_rpc_failure"] = json.dumps(LOST_CALLS)
+        os.environ[RPC_FAILURE] = json.dumps(LOST_CALLS)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hlr", dir="/tmp")))
         server = stack.enter_context(postgres_server()) if kind == "nodes" else None
