@@ -8,6 +8,8 @@ PORT ?= 8000
 NAME ?= ingest bootstrap effect
 PEERS ?= ease,item-knn,als,sasrec,hstu
 QUALITY ?=
+RUNS ?= 200
+SEED ?= 1
 # Where plain pip would fetch a GPU build of torch: TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 export OMP_NUM_THREADS ?= 1
@@ -38,8 +40,9 @@ test: install ## all tests but the slow suites
 unit: install ## unit tests only (seconds, no Ray)
 	$(BIN)/python -m pytest tests/unit
 
-chaos: install ## take workers and nodes away from a training run (slow)
+chaos: install ## kill, stop and cut off what trains and what serves (slow; RUNS=200 SEED=1)
 	$(BIN)/python -m pytest tests/chaos
+	$(BIN)/python -m tests.chaos.pool --runs $(RUNS) --seed $(SEED)
 
 lint: install ## style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -23,6 +23,9 @@ from recsys.ledger.sql import Identity, SqlLedger
 
 FORMAT_VERSION = len(SQLITE)
 BUSY_TIMEOUT_S = 30.0
+CACHE_KIB, JOURNAL_PAGES = 64 << 10, 16_384
+"""Ids are spread over the index: the more of its pages a checkpoint takes at once, the fewer times
+each is written."""
 REFUSED = "refused the transaction; nothing was committed"
 _REMEDY = "Check that the folder exists, has space and may be written, and that --ledger is right"
 _RESTORE = (
@@ -62,6 +65,8 @@ class SqliteLedger(SqlLedger):
             self._db = self._connect()
             _use_wal(self._db)
             self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+            self._db.execute(f"PRAGMA wal_autocheckpoint={JOURNAL_PAGES}")
             self._db.execute("PRAGMA secure_delete=ON")
             self._db.execute(
                 "CREATE TEMP TABLE batch (i INTEGER PRIMARY KEY, tenant, user_id, event_id)"

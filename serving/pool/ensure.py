@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import ActorUnavailableError, RayActorError, RayError
 
 from recsys.errors import UnavailableError
 from serving.pool.actors import end_actor, names_of, start_actor, start_shard, wait_until_gone
@@ -77,6 +77,8 @@ def _is_settled(directory: Any, deadline: float) -> bool:
     try:
         left_s = max(0.1, deadline - time.monotonic())
         settled: bool = ray.get(directory.is_settled.remote(), timeout=left_s)
+    except ActorUnavailableError:  # a call was lost, or Ray starts it again
+        return False
     except RayActorError as error:
         raise UnavailableError(
             "the directory", "cannot start", "Its log under the Ray session says why"

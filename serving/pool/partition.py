@@ -123,21 +123,12 @@ class Partition:
     n_read: int = 0
     """Events whose words came late, since it was loaded."""
 
-    def fold(
-        self, ground: Ground, events: Sequence[Event] | LiveEvents, last_seq: int
-    ) -> TrendState:
-        """Fold committed events, up to a ledger sequence.
-
-        Returns:
-            What they add to the trend.
-        """
-        fresh = TrendState(self.trend.half_lives_s)
-        fold_live(self.table, fresh, events, ground.basis)
-        self.trend.merge(fresh)
+    def fold(self, ground: Ground, events: Sequence[Event] | LiveEvents, last_seq: int) -> None:
+        """Fold committed events, up to a ledger sequence."""
+        fold_live(self.table, self.trend, events, ground.basis)
         self.position = replace(self.position, ledger_seq=last_seq)
         self.is_dirty = True
         self.n_folded += len(events)
-        return fresh
 
     def catch_up(self, ground: Ground) -> bool:
         """Fold what the ledger holds and this lacks.

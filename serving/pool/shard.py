@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -371,7 +371,12 @@ class Shard:
 
     def _catch_up(self, number: int) -> None:
         """Fold what the ledger holds and the partition lacks, before anything else is done."""
-        with self._commit.lock, self._state:
+        with self._commit.lock:
+            self._mend(number)
+
+    def _mend(self, number: int) -> None:
+        """``_catch_up`` while no commit is on its way."""
+        with self._state:
             if number in self._behind and number in self._partitions:
                 held = None if number in self._torn else self._partitions[number]
                 self._partitions[number] = self._caught_up(held, number)
@@ -408,6 +413,8 @@ class Shard:
 
     def _commit_batch(self, owned: list[tuple[int, Event]]) -> list[_Appended]:
         numbers = [number for number, _ in owned]
+        for number in self._behind.intersection(numbers):  # since they were let in
+            self._mend(number)
         epochs, noted = self._leases.epochs(set(numbers)), self._leases.now()
         started = time.perf_counter()
         failpoint("append.before_commit")
@@ -429,20 +436,33 @@ class Shard:
             if sequence > 0:
                 fresh[number].append(event)
                 last_seq[number] = max(sequence, last_seq.get(number, 0))
-        basis, first = self._ground.basis, 0
-        live = LiveEvents.of([event for events in fresh.values() for event in events], basis)
-        for number, events in fresh.items():
-            self._fold(number, live.part(first, first + len(events)), last_seq[number])
-            first += len(events)
+        self._fold_all(fresh, last_seq)
+        basis = self._ground.basis
         return [
             _Appended(sequence > 0, sequence > 0 and basis.is_pending(event), sequence == ERASED)
             for (_, event), sequence in zip(owned, sequences, strict=True)
         ]
 
+    def _fold_all(self, fresh: Mapping[int, list[Event]], last_seq: Mapping[int, int]) -> None:
+        """Fold what was committed; where that breaks off, all that was not reached is behind."""
+        left, first = list(fresh), 0
+        try:
+            every = [event for events in fresh.values() for event in events]
+            live = LiveEvents.of(every, self._ground.basis)
+            for number, events in fresh.items():
+                self._fold(number, live.part(first, first + len(events)), last_seq[number])
+                first += len(events)
+                left.remove(number)
+        finally:
+            self._behind.update(left)
+
     def _fold(self, number: int, events: LiveEvents, last_seq: int) -> None:
         with self._state:
+            if number not in self._partitions:  # taken over since: its heir folds them
+                return
             try:
-                self._delta.merge(self._partitions[number].fold(self._ground, events, last_seq))
+                self._partitions[number].fold(self._ground, events, last_seq)
+                self._delta.add(events.prepared.item, events.prepared.ts, events.weight)
             except Exception:
                 # they are committed: what cannot be folded live is folded from the ledger, and
                 # until that is done nothing may be read, or folded past them

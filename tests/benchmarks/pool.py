@@ -5,6 +5,10 @@
 ``half``      what float16 costs in quality, on a real log through the serving fold
 ``snapshot``  loading of snapshots, replay of a ledger's tail
 ``reads``     profiles of many users at once, without an actor
+``ingest``    durable ingest through a shard actor, in batches and one by one
+``actor``     reads through a shard actor, beside a call of an actor that does nothing
+``recovery``  kill -9 of a shard, until what it knew is read again
+``reshard``   from two to three shards under load
 
 Seconds of ``fold``, ``snapshot`` and ``reads`` are those of the process on its core, so that others
 on the machine do not count.
@@ -27,6 +31,10 @@ PARTS = {
     "half": "half",
     "snapshot": "snapshot",
     "reads": "reads",
+    "ingest": "ingest",
+    "actor": "actor",
+    "recovery": "recovery",
+    "reshard": "reshard",
 }
 FIGURES = (
     "fold_events_per_s",
