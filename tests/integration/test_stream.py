@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -127,24 +127,33 @@ def test_consumers_write_to_whichever_pool_runs(spec: PoolSpec, pool: PoolClient
 def test_nothing_is_lost_or_counted_twice_when_consumers_and_shards_are_killed(
     broker: Broker, spec: PoolSpec, pool: PoolClient
 ) -> None:
-    n = 6_000
-    broker.send("killed", *clicks("killed", n))
+    n_each = 2_000
     task = ConsumerTask(spec, subscribed(broker, "killed"), Pace(n_batch=16))
+    broker.send("killed", *clicks("killed", n_each))
     group = Group(task.subscription)
     fleet = Fleet(task, 2)
     deadline = time.monotonic() + PATIENCE_S
-    kills = [500, 2_000, 3_500]
-    while group.committed() != group.ends():
-        assert time.monotonic() < deadline
-        fleet.watch(0.1)
-        if kills and sum(group.committed().values()) >= kills[0]:
-            for pid in fleet.pids if len(kills) != 2 else pids(pool).values():
-                os.kill(pid, signal.SIGKILL)
-            kills.pop(0)
+
+    def watch_until(n_committed: int, n_restarts: int) -> None:
+        while sum(group.committed().values()) < n_committed or fleet.n_restarts < n_restarts:
+            assert time.monotonic() < deadline
+            fleet.watch(0.1)
+
+    def kill(found: Iterable[int]) -> None:
+        for pid in found:
+            os.kill(pid, signal.SIGKILL)
+        broker.send("killed", *clicks("killed", n_each))
+
+    watch_until(500, n_restarts=0)
+    kill(fleet.pids)
+    watch_until(n_each + 500, n_restarts=2)
+    kill(pids(pool).values())
+    watch_until(2 * n_each + 500, n_restarts=2)
+    kill(fleet.pids)
+    watch_until(4 * n_each, n_restarts=4)
     progress = fleet.stop()
     group.close()
-    assert kills == [] and fleet.n_restarts >= 4
-    assert recorded(spec, "killed") == expected("killed", n)
+    assert recorded(spec, "killed") == expected("killed", 4 * n_each)
     assert sum(progress.lags.values()) == 0
 
 
