@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import pickle
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from typing import overload
 
 import numpy as np
@@ -49,6 +50,11 @@ class ProfileBatch(Sequence[ProfileView]):
     def __len__(self) -> int:
         return len(self.user_ids)
 
+    def __reduce__(self) -> tuple[Callable[[bytes], ProfileBatch], tuple[bytes]]:
+        """One piece of bytes: Ray takes longer over twenty arrays than over all that is in them."""
+        parts = tuple(getattr(self, part.name) for part in fields(self))
+        return _unpacked, (pickle.dumps(parts, protocol=5),)
+
     @overload
     def __getitem__(self, place: int) -> ProfileView: ...
     @overload
@@ -82,3 +88,7 @@ class ProfileBatch(Sequence[ProfileView]):
 
     def _kind(self, code: int) -> str:
         return self.kinds[code] if code < len(self.kinds) else UNKNOWN_KIND
+
+
+def _unpacked(parts: bytes) -> ProfileBatch:
+    return ProfileBatch(*pickle.loads(parts))  # noqa: S301 - of a shard of ours

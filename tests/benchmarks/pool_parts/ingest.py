@@ -1,6 +1,6 @@
 """Durable ingest through one shard actor on Ray: what it acknowledged is committed and folded.
 
-``ingest_durable_events_per_s``  batches of 256 of 100,000 users in 64 partitions, 4 calls in
+``ingest_durable_events_per_s``  batches of 256 of 100,000 users in 64 partitions, 8 calls in
                                  flight, SQLite with synchronous FULL; also into PostgreSQL
 ``ingest_single_p99_ms``         single events at 50 a second for 10 s a round, SQLite
 """
@@ -28,7 +28,7 @@ from tests.benchmarks.pool_parts.actors import (
 from tests.postgres import postgres_server
 
 N_USERS, BATCH, N_BATCHES = 100_000, 256, 200
-N_IN_FLIGHT = 4
+N_IN_FLIGHT = 8
 PER_S, SINGLES_S = 50, 10.0
 
 
