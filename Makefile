@@ -13,6 +13,8 @@ SEED ?= 1
 # Where plain pip would fetch a GPU build of torch: TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 export OMP_NUM_THREADS ?= 1
+# Packages are installed without bytecode: Python keeps it as they are first imported.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test unit lint format up down clean bench bench-quality chaos

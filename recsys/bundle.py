@@ -31,7 +31,7 @@ from recsys.interest.model import InterestModel, ItemTable
 from recsys.ranking import RankingWeights
 from recsys.retrieval import FaissRetriever, Retriever, index_from_bytes
 from recsys.settings import Settings
-from recsys.store import Store, digest
+from recsys.store import Store, digest, table_of_parquet
 
 FORMAT_VERSION = 1
 MODEL_SECTIONS = ("data", "encoder", "interest", "trend", "model", "retrieval", "ranking")
@@ -191,7 +191,7 @@ def load_bundle(store: Store, tenant: str, bundle_id: str | None = None) -> Bund
         store=store,
         tenant=tenant,
         manifest=manifest,
-        catalog=catalog_from_items(pq.read_table(pa.BufferReader(read["items.parquet"]))),
+        catalog=catalog_from_items(table_of_parquet(read["items.parquet"])),
         items=stored.items_from_bytes(read[stored.VECTORS]),
         projection=projection_from_bytes(read[stored.PROJECTION]),
         index=index_from_bytes(read["index.safetensors"]),
