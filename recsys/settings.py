@@ -200,6 +200,9 @@ class ServingSettings(Section):
     whoever takes over a partition from a shard that may still live waits as long."""
     failover_s: PositiveFloat = 15.0
     """Seconds that a shard may be away before its partitions are given to others."""
+    standby: bool = False
+    """Whether each partition has a warm copy on the shard that takes it over if its owner is gone,
+    kept up with the ledger: twice the memory, and no snapshot to load in a takeover."""
     autoscale: bool = False
     """Whether the directory changes the number of shards by their load."""
     min_shards: PositiveInt = 1

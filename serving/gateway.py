@@ -199,6 +199,7 @@ class Gateway:
                     n_users=shard.n_users,
                     n_events=shard.n_events,
                     recovery_s=shard.recovery_s,
+                    n_standby=len(shard.copies),
                 )
                 for shard in shards
             ],

@@ -238,6 +238,8 @@ class ShardOut(BaseModel):
     n_users: int
     n_events: int
     recovery_s: float
+    n_standby: int = 0
+    """Partitions of other shards of which it keeps a copy."""
 
 
 class HealthReply(BaseModel):

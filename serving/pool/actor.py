@@ -68,7 +68,8 @@ class ShardActor(Shard):
         self._forgetting = threading.Lock()
         self._pushed = time.monotonic()
         warm_up(ground)
-        for work in (self._recover, self._keep, self._feed_board, self._feed_store):
+        works = (self._recover, self._keep, self._follow, self._feed_board, self._feed_store)
+        for work in works:
             threading.Thread(target=work, daemon=True, name=work.__name__).start()
 
     def append(self, events: Sequence[Event]) -> AckBatch:
@@ -95,6 +96,7 @@ class ShardActor(Shard):
             n_appended=self._n_appended,
             queue_s=sum(times) / len(times) if times else 0.0,
             rss_bytes=self._process.memory_info().rss,
+            copies=self.copied(),
         )
 
     def _recover(self) -> None:
@@ -118,9 +120,19 @@ class ShardActor(Shard):
                 log.exception("leases are not renewed; what lapses is refused")
             self._notice_erasures()
             partitions, n_users, _ = self.counts()
-            n_waiting, rss = self._commit.n_waiting, self._process.memory_info().rss
+            n_waiting, rss = self._appends.n_waiting, self._process.memory_info().rss
             self._meters.state(len(partitions), n_users, rss, n_waiting)
+            self._meters.copies(len(self.copied()))
             self._meters.trend_age(time.monotonic() - self._pushed)
+
+    def _follow(self) -> None:
+        """Keep the copies of others' partitions at the ledger's heels."""
+        while True:
+            time.sleep(self._leases.owner.lease_s / 2)
+            try:
+                self.catch_up_copies()
+            except Exception:
+                log.exception("copies are behind; taking them over takes longer")
 
     def _notice_erasures(self) -> None:
         """In a thread of its own, for folding a partition anew may outlast a lease."""

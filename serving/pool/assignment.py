@@ -8,6 +8,7 @@ own it, the epochs of the ledger say.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -60,6 +61,11 @@ def rendezvous(n_partitions: int, shards: Collection[str]) -> tuple[str, ...]:
     """
     if len(shards) == 0:
         raise ValueError("a pool needs at least one shard")
+    return _rendezvous(n_partitions, tuple(shards))
+
+
+@functools.lru_cache(maxsize=256)
+def _rendezvous(n_partitions: int, shards: tuple[str, ...]) -> tuple[str, ...]:
     most = math.ceil(LOAD_BOUND * n_partitions / len(shards))
     room = dict.fromkeys(shards, most)
     owners = []
@@ -69,6 +75,26 @@ def rendezvous(n_partitions: int, shards: Collection[str]) -> tuple[str, ...]:
         room[owner] -= 1
         owners.append(owner)
     return tuple(owners)
+
+
+def standbys(owners: Sequence[str], shards: Collection[str]) -> tuple[str | None, ...]:
+    """The shard that gets each partition if its owner, and nobody else, is gone.
+
+    Args:
+        owners: of each partition.
+        shards: that may own something.
+
+    Returns:
+        One per partition; None where there is nobody but the owner.
+
+    >>> standbys(["a", "b", "a"], ["a", "b"])
+    ('b', 'a', 'b')
+    """
+    heirs: dict[str, tuple[str | None, ...]] = {}
+    for owner in set(owners):
+        others = [shard for shard in shards if shard != owner]
+        heirs[owner] = rendezvous(len(owners), others) if others else (None,) * len(owners)
+    return tuple(heirs[owner][partition] for partition, owner in enumerate(owners))
 
 
 def first_map(n_partitions: int, shards: Sequence[str], generation: str = "") -> ShardMap:

@@ -28,14 +28,18 @@ class GroupCommit(Generic[Item, Result]):
 
     Args:
         commit: makes a joined batch durable and effective; one result per item, in order.
+        lock: held while a batch is committed; None = one of its own.
     """
 
-    def __init__(self, commit: Callable[[list[Item]], Sequence[Result]]) -> None:
+    def __init__(
+        self,
+        commit: Callable[[list[Item]], Sequence[Result]],
+        lock: threading.Lock | None = None,
+    ) -> None:
         self._commit = commit
         self._queue: list[_Waiting[Item, Result]] = []
         self._queue_lock = threading.Lock()
-        self.lock = threading.Lock()
-        """Held while a batch is committed."""
+        self._lock = threading.Lock() if lock is None else lock
 
     @property
     def n_waiting(self) -> int:
@@ -51,7 +55,7 @@ class GroupCommit(Generic[Item, Result]):
         mine: _Waiting[Item, Result] = _Waiting(items)
         with self._queue_lock:
             self._queue.append(mine)
-        with self.lock:
+        with self._lock:
             if not mine.done:
                 self._lead()
         if mine.error is not None:

@@ -133,6 +133,10 @@ class RayShards:
         """See ``Shards``."""
         self._call(role, "open", tuple(partitions))
 
+    def keep(self, role: str, partitions: Collection[int]) -> None:
+        """See ``Shards``."""
+        self._call(role, "keep_copies", tuple(partitions))
+
     def expect(self, roles: Collection[str]) -> None:
         """See ``Shards``."""
         try:

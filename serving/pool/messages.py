@@ -115,3 +115,5 @@ class ShardStatus:
     """Mean seconds from arrival to acknowledgement of the batches of the last minute."""
     rss_bytes: int = 0
     """Resident memory of its process."""
+    copies: tuple[int, ...] = ()
+    """Partitions of others of which it has a copy, to take over."""

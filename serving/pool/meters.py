@@ -29,6 +29,9 @@ class Meters:
     def state(self, n_partitions: int, n_users: int, rss_bytes: int, n_queued: int) -> None:
         """What there is now."""
 
+    def copies(self, n_partitions: int) -> None:
+        """So many partitions of others stand by."""
+
     def trend_age(self, seconds: float) -> None:
         """The board answered the last push so long ago."""
 
@@ -67,6 +70,7 @@ class RayMeters(Meters):
         self._opened = counter("opened_total", "Partitions taken over: epochs begun")
         self._moved = counter("handed_over_total", "Partitions given up to another shard")
         self._partitions = gauge("partitions", "Partitions served")
+        self._copies = gauge("standby_partitions", "Copies of partitions that others own")
         self._users = gauge("users", "Profiles in memory")
         self._memory = gauge("memory_bytes", "Resident memory of the process")
         self._queue = gauge("queue_batches", "Batches that wait for a commit")
@@ -101,6 +105,10 @@ class RayMeters(Meters):
         self._users.set(n_users)
         self._memory.set(rss_bytes)
         self._queue.set(n_queued)
+
+    def copies(self, n_partitions: int) -> None:
+        """See ``Meters``."""
+        self._copies.set(n_partitions)
 
     def trend_age(self, seconds: float) -> None:
         """See ``Meters``."""

@@ -122,10 +122,14 @@ class Partition:
     """Events folded since it was loaded, the tail included."""
     n_read: int = 0
     """Events whose words came late, since it was loaded."""
+    is_torn: bool = False
+    """True: a fold broke off in the middle, and only loading it anew makes it whole."""
 
     def fold(self, ground: Ground, events: Sequence[Event] | LiveEvents, last_seq: int) -> None:
         """Fold committed events, up to a ledger sequence."""
+        self.is_torn = True
         fold_live(self.table, self.trend, events, ground.basis)
+        self.is_torn = False
         self.position = replace(self.position, ledger_seq=last_seq)
         self.is_dirty = True
         self.n_folded += len(events)
@@ -134,9 +138,11 @@ class Partition:
         """Fold what the ledger holds and this lacks.
 
         Returns:
-            False where it must be loaded anew: rows in between left the ledger, or somebody is in
-            who was erased.
+            False where it must be loaded anew: rows in between left the ledger, somebody is in who
+            was erased, or it is torn.
         """
+        if self.is_torn:
+            return False
         erasures = erasures_of(ground.ledger, ground.tenant)
         if self.holds_erased(erasures):
             log.info("partition %d is loaded anew without who was erased", self.number)
@@ -146,12 +152,32 @@ class Partition:
         if ground.ledger.trimmed_seq(self.number) > position.ledger_seq:
             return False
         if len(tail) > 0:
+            self.is_torn = True
             fold_record(self.table, self.trend, erasures.kept(tail), ground.basis)
+            self.is_torn = False
             last = int(tail["ledger_seq"][-1].as_py())
             self.position = replace(position, ledger_seq=last)
             self.is_dirty = True
             self.n_folded += len(tail)
         return True
+
+    def is_current(self, ground: Ground, erasures: int) -> bool:
+        """Whether ``catch_up`` would change nothing, which is cheaper to ask.
+
+        Args:
+            ground: with the ledger.
+            erasures: ``Ledger.erasure_version`` by now.
+        """
+        position = self.position
+        is_aware = erasures <= position.erasures
+        return is_aware and ground.ledger.last_seq(self.number) == position.ledger_seq
+
+    def is_outdated(self, ground: Ground) -> bool:
+        """Whether the stored snapshot was folded from another archive than this."""
+        stored = snapshot.read_meta(ground.store, ground.key(self.number))
+        if stored is None:
+            return False
+        return bool(stored["archive_manifest"] != self.position.archive_manifest)
 
     def holds_erased(self, erasures: Erasures) -> bool:
         """Whether somebody is in who was erased since it was made, or since it was asked last."""
@@ -169,6 +195,17 @@ class Partition:
             self.n_read += n_read
             self.is_dirty = True
         return n_read
+
+
+def caught_up(ground: Ground, held: Partition | None, number: int) -> Partition:
+    """A partition with all that the ledger holds; loaded anew where ``held`` cannot go on.
+
+    Raises:
+        LedgerError: if the ledger does not answer; ``held`` is as it was.
+    """
+    if held is None or not held.catch_up(ground):
+        return load_partition(ground, number)
+    return held
 
 
 def load_partition(ground: Ground, number: int) -> Partition:

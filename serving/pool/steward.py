@@ -9,18 +9,19 @@ or of a shard, is finished by the next:
            open: it claims the epoch, folds the ledger's last rows, and serves
 
 Whoever the map names opens a partition that nobody serves; whoever serves one that the map gives
-to another hands it over.
+to another hands it over. What a shard owned that is gone is given to others by the map alone, all
+at once, so that they wait for its lease once.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from recsys.errors import RecsysError, UnavailableError
-from serving.pool.assignment import MapRegistry, ShardMap, first_map, rendezvous
+from serving.pool.assignment import MapRegistry, ShardMap, first_map, rendezvous, standbys
 from serving.pool.failpoints import failpoint
 from serving.pool.messages import ShardStatus
 from serving.pool.spec import PoolSpec, shard_roles
@@ -51,6 +52,9 @@ class Shards(Protocol):
 
     def open(self, role: str, partitions: Collection[int]) -> None:
         """Have partitions taken over."""
+
+    def keep(self, role: str, partitions: Collection[int]) -> None:
+        """Have copies of partitions kept, and of no others."""
 
 
 class Steward:
@@ -101,6 +105,8 @@ class Steward:
         if able:
             self._share_out(able)
         is_settled = self._mend()
+        if able:
+            self._stand_by(able)
         self._end_idle(wanted)
         return is_settled and bool(able) and set(self.map.owners) <= set(able)
 
@@ -131,16 +137,24 @@ class Steward:
         shards = tuple(dict.fromkeys([*self.map.shards, *able]))
         if shards != self.map.shards:
             self._write(replace(self.map, version=self.map.version + 1, shards=shards))
+        forsaken = {}
         for partition, role in enumerate(target):
-            if self.map.owners[partition] != role and role in self.statuses:
-                self._move(partition, self.map.owners[partition], role)
+            source = self.map.owners[partition]
+            if source == role or role not in self.statuses:
+                continue
+            if source in self.statuses:
+                self._move(partition, source, role)
+            else:
+                forsaken[partition] = role
+        if forsaken:
+            owners = tuple(forsaken.get(p, owner) for p, owner in enumerate(self.map.owners))
+            self._write(replace(self.map, version=self.map.version + 1, owners=owners))
 
     def _move(self, partition: int, source: str, role: str) -> None:
         try:
             self._shards.prepare(role, partition)
             failpoint("move.prepared")
-            if source in self.statuses:
-                self._shards.hand_over(source, partition)
+            self._shards.hand_over(source, partition)
             failpoint("move.released")
             self._write(self.map.moved(partition, role))
             failpoint("move.switched")
@@ -167,6 +181,23 @@ class Steward:
             except RecsysError as error:
                 log.warning("%s is mended later: %s", role, error)
         return is_whole and set(self.map.owners) <= set(fresh)
+
+    def _stand_by(self, able: Collection[str]) -> None:
+        """Have copies where the settings want them, and for what is on its way; none elsewhere."""
+        heirs: Sequence[str | None] = ()
+        if self._spec.settings.serving.standby:
+            heirs = standbys(self.map.owners, able)
+        target = rendezvous(self._spec.n_partitions, able)
+        for role, status in self.statuses.items():
+            kept = {p for p, heir in enumerate(heirs) if heir == role}
+            kept |= {p for p in status.copies if role in (target[p], self.map.owners[p])}
+            kept -= set(status.partitions)
+            if kept == set(status.copies):
+                continue
+            try:
+                self._shards.keep(role, kept)
+            except RecsysError as error:
+                log.warning("copies of %s are looked after later: %s", role, error)
 
     def _end_idle(self, wanted: Collection[str]) -> None:
         idle = [r for r in self.map.shards if r not in wanted and r not in self.map.owners]

@@ -24,6 +24,7 @@ from recsys.ledger import open_ledger
 from recsys.store import Store
 from serving.pool import failpoints
 from serving.pool.assignment import MapRegistry
+from serving.pool.holdings import Holdings
 from serving.pool.leases import Leases, boot_clock
 from serving.pool.messages import ShardStatus
 from serving.pool.partition import Ground
@@ -70,7 +71,7 @@ class Host(Shard):
         owner = this_process(task.role, task.spec.settings.serving.lease_s)
         leases = Leases(ground.ledger, task.spec.tenant, owner, self._clock)
         super().__init__(ground, task.spec.n_partitions, leases)
-        for work in (self._recover, self._keep, self._feed_store):
+        for work in (self._recover, self._keep, self._follow, self._feed_store):
             threading.Thread(target=work, daemon=True).start()
 
     def _clock(self) -> float:
@@ -80,7 +81,14 @@ class Host(Shard):
         """See ``ShardActor.status``."""
         partitions, n_users, n_events = self.counts()
         return ShardStatus(
-            self._task.role, os.getpid(), partitions, n_users, n_events, 0.0, failed=self.failed()
+            self._task.role,
+            os.getpid(),
+            partitions,
+            n_users,
+            n_events,
+            0.0,
+            failed=self.failed(),
+            copies=self.copied(),
         )
 
     def views(self, user_ids: list[str], as_of: float) -> list[Any]:
@@ -117,6 +125,14 @@ class Host(Shard):
                 self.renew()
             except LedgerError:
                 log.exception("leases are not renewed")
+
+    def _follow(self) -> None:
+        while True:
+            time.sleep(self._leases.owner.lease_s / 2)
+            try:
+                self.catch_up_copies()
+            except RecsysError:
+                log.exception("copies are behind")
 
     def _feed_store(self) -> None:
         while True:
@@ -179,7 +195,7 @@ def _answer(host: Host, connection: Connection) -> None:
 def _break(what: str) -> None:
     if what == "reads":
         Leases.check = lambda *_: None  # type: ignore[method-assign]
-        Shard._lose = lambda *_: None  # type: ignore[method-assign]
+        Holdings.lose = lambda *_: None  # type: ignore[method-assign]
     if what == "writes":
         append = FaultyLedger.append
 

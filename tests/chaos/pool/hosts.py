@@ -127,6 +127,9 @@ class Hosts:
     def open(self, role: str, partitions: Collection[int]) -> None:
         self._call(role, "open", tuple(partitions))
 
+    def keep(self, role: str, partitions: Collection[int]) -> None:
+        self._call(role, "keep_copies", tuple(partitions))
+
     def _call(self, role: str, method: str, argument: Any) -> None:
         try:
             self._own.ask(self.address(role), method, (argument,), CALL_TIMEOUT_S)

@@ -37,7 +37,7 @@ def test_whoever_is_asked_for_comes_back(
     shard = new_shard()
     for n, user in enumerate(USERS * 2):
         shard.append([event(user, f"space-{n % 12}", NOW + n)])
-    tables = [partition.table for partition in shard._partitions.values()]
+    tables = [partition.table for partition in shard._holdings.partitions.values()]
     assert sum(map(len, tables)) <= 2 * N_PARTITIONS
     assert shard.counts()[1] == len(USERS)
     assert len(list((tmp_path / "spill").rglob("*.spill"))) == N_PARTITIONS

@@ -109,7 +109,7 @@ def test_live_folds_agree_with_a_fold_of_the_record(
         number = partition_of("default", user, 4)
         record, _ = read_to_position(Archive(ground.store), ground.ledger, number, "default")
         table, _ = fold_partition(record, Basis.of(ground.bundle))
-        live = pool.shard._partitions[number].table
+        live = pool.shard._holdings.partitions[number].table
         mine, theirs = live.banks(live.rows([user])), table.banks(table.rows([user]))
         for a, b in zip(mine, theirs, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)

@@ -13,7 +13,7 @@ from recsys.errors import LedgerError, StoreError, UnavailableError, WrongOwnerE
 from recsys.folding import fold_partition, read_to_position
 from recsys.schema import Event, partition_of
 from recsys.snapshot import Position, load, save
-from serving.pool import shard as shard_module
+from serving.pool import partition as partition_module
 from serving.pool.leases import Leases
 from serving.pool.partition import Ground, load_partition
 from serving.pool.shard import Shard
@@ -112,7 +112,7 @@ def test_live_folds_agree_with_a_fold_of_the_record(
         number = partition_of("default", user, 4)
         record, _ = read_to_position(Archive(ground.store), ground.ledger, number, "default")
         table, trend = fold_partition(record, ground.basis)
-        live = shard._partitions[number]
+        live = shard._holdings.partitions[number]
         row, live_row = table.rows([user])[0], live.table.rows([user])[0]
         np.testing.assert_allclose(live.table.sums[live_row], table.sums[row], atol=1e-5)
         np.testing.assert_allclose(
@@ -230,7 +230,7 @@ def test_a_committed_event_whose_fold_fails_is_folded_from_the_ledger(
     def fail(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(shard_module.Partition, "fold", fail)
+    monkeypatch.setattr(partition_module, "fold_live", fail)
     assert shard.append([event("u", "space-1")]).n_accepted == 1
     assert shard.read(["u"], NOW)[0].n_events == 1
 
@@ -244,8 +244,8 @@ def test_a_partition_that_is_not_whole_is_not_read_until_it_is(
         raise StoreError("store", "is away")
 
     with monkeypatch.context() as broken:
-        broken.setattr(shard_module.Partition, "fold", fail)
-        broken.setattr(shard_module, "load_partition", fail)
+        broken.setattr(partition_module, "fold_live", fail)
+        broken.setattr(partition_module, "load_partition", fail)
         with pytest.raises(StoreError):
             shard.append([event("u", "space-1")])
         with pytest.raises(StoreError):
@@ -285,7 +285,7 @@ def test_a_position_says_what_is_folded(
 ) -> None:
     shard = new_shard()
     (number,) = shard.append([event("u", "space-1"), event("u", "space-2")]).versions
-    assert shard._partitions[number].position == Position(2)
+    assert shard._holdings.partitions[number].position == Position(2)
 
 
 def test_a_quiet_partition_bootstrapped_by_others_is_loaded_again(

@@ -9,7 +9,7 @@ import pytest
 
 from recsys.errors import LedgerError, StoreError, WrongOwnerError
 from recsys.schema import Event, partition_of
-from serving.pool import shard as shard_module
+from serving.pool import partition as partition_module
 from serving.pool.partition import Ground
 from serving.pool.shard import Shard
 
@@ -28,7 +28,7 @@ def test_a_batch_that_waited_while_an_answer_was_lost_does_not_hide_what_was_com
         monkeypatch.setattr(ground.ledger, "append", append)
         append(*arguments)  # type: ignore[arg-type]
         thread.start()
-        while shard._commit.n_waiting == 0:
+        while shard._appends.n_waiting == 0:
             waits.wait(0.001)
         raise LedgerError("ledger", "went away during a commit")
 
@@ -51,8 +51,8 @@ def test_partitions_after_one_that_cannot_be_folded_are_folded_from_the_ledger(
         raise StoreError("store", "is away")
 
     with monkeypatch.context() as broken:
-        broken.setattr(shard_module.Partition, "fold", fail)
-        broken.setattr(shard_module, "load_partition", fail)
+        broken.setattr(partition_module, "fold_live", fail)
+        broken.setattr(partition_module, "load_partition", fail)
         with pytest.raises(StoreError):
             shard.append([event(user, "space-1") for user in users])
     assert shard.append([event(user, "space-2") for user in users]).n_accepted == 4

@@ -64,7 +64,10 @@ class HereShards:
         for role in roles:
             if role in self.shards and role not in self.away:
                 partitions, n_users, n_events = self.shards[role].counts()
-                found[role] = ShardStatus(role, 1, partitions, n_users, n_events, 0.0)
+                copies = self.shards[role].copied()
+                found[role] = ShardStatus(
+                    role, 1, partitions, n_users, n_events, 0.0, copies=copies
+                )
         return found
 
     def draining(self, statuses: Mapping[str, ShardStatus]) -> set[str]:
@@ -78,6 +81,10 @@ class HereShards:
 
     def open(self, role: str, partitions: Collection[int]) -> None:
         self._of(role).open(partitions)
+
+    def keep(self, role: str, partitions: Collection[int]) -> None:
+        self._of(role).keep_copies(partitions)
+        self._of(role).catch_up_copies()
 
     def _of(self, role: str) -> Shard:
         if role not in self.shards or role in self.away:
