@@ -46,6 +46,7 @@ from recsys.errors import UnavailableError
 from recsys.ledger import open_ledger
 from recsys.settings import ENVIRONMENT_PREFIX, load
 from serving.app import pool_spec
+from serving.local_ray import noted
 from serving.pool.assignment import MapRegistry, want
 from serving.pool.processes import this_process
 from serving.pool.spec import shard_roles
@@ -355,11 +356,13 @@ def run(  # noqa: PLR0913, PLR0917 - the options of the command
         _node_ip_address="127.0.0.1",
         _temp_dir=folder,
     )
+    address, token = ray.get_runtime_context().gcs_address, os.environ["RAY_AUTH_TOKEN"]
     try:
-        wait_until_healthy(
-            deploy(job, serving.host, serving.port if port is None else port), START_TIMEOUT_S
-        )
-        stop.wait()
+        with noted(job.store, job.tenant, address, token):
+            wait_until_healthy(
+                deploy(job, serving.host, serving.port if port is None else port), START_TIMEOUT_S
+            )
+            stop.wait()
     finally:
         ray.shutdown()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipelines.downloads import cache_folder
 from pipelines.job import Job
-from recsys.store import digest
+from recsys.notes import note_path
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,7 @@ class LocalCluster:
 
 def path_of(job: Job) -> Path:
     """Inside a local store; for a remote one in the cache folder of this user."""
-    name = digest(f"{job.store.uri}\0{job.tenant}".encode())[:16]
-    folder = cache_folder() if job.store.root is None else job.store.root
-    return folder / "local" / f"{name}.json"
+    return note_path(job.store, job.tenant, "json", cache_folder())
 
 
 def read(job: Job) -> LocalCluster | None:

@@ -7,14 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from recsys import notes
 from recsys.errors import ChecksumError, UnavailableError
 from recsys.store import digest
 
 
 def cache_folder() -> Path:
     """``$HALFLIFE_CACHE``, else ``~/.cache/halflife``."""
-    configured = os.environ.get("HALFLIFE_CACHE")
-    return Path(configured) if configured else Path.home() / ".cache" / "halflife"
+    return notes.cache_folder(os.environ, Path.home())
 
 
 def download_wheel(requirement: str, sha256: str, folder: Path) -> Path:

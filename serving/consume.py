@@ -20,10 +20,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from recsys import logs
-from recsys.errors import ConfigError, RecsysError
+from recsys.errors import ConfigError, RecsysError, UnavailableError
 from recsys.schema import DEFAULT_TENANT
 from recsys.settings import load
 from recsys.store import Store
+from serving import local_ray
 from serving.app import AppArgs, pool_spec
 from serving.pool import PoolSpec, ensure_pool
 from serving.stream.loop import Pace
@@ -44,9 +45,10 @@ made everything below it durable, and a message that comes again is the same eve
 is no event goes to the store's `quarantine/` with its reason, topic, partition and offset, and
 holds up nothing.
 
-The pool is the one that runs on the Ray that `RAY_ADDRESS` names. While it is away, consumers wait
-and keep their partitions. SIGTERM or Ctrl-C ends the command with the last offsets committed; the
-last line of stdout is a report in JSON.
+The pool is the one that runs on the Ray that `RAY_ADDRESS` names; without it, the one that
+`python -m cluster.local up` brought up for this store on this machine. While it is away, consumers
+wait and keep their partitions. SIGTERM or Ctrl-C ends the command with the last offsets committed;
+the last line of stdout is a report in JSON.
 
 Example: `RAY_ADDRESS=auto python -m serving.consume --topic clicks --brokers k1:9092,k2:9092
 --store s3://bucket/shop --ledger postgresql://... --consumers 4`
@@ -60,6 +62,24 @@ class Start(StrEnum):
     LATEST = "latest"
 
 
+def _join_local(store: Store, tenant: str) -> None:
+    """Start over as a command of the local service's Ray, where one runs and none is named."""
+    if ray.is_initialized() or "RAY_ADDRESS" in os.environ:
+        return
+    found = local_ray.find(store, tenant)
+    if found is None:
+        return
+    if not found.listens():
+        raise UnavailableError(
+            f"the Ray of the service of {store.uri}",
+            f"does not listen at {found.address}",
+            "`python -m cluster.local status` says how the service is; `down` and `up` start it "
+            "anew",
+        )
+    # Ray read the environment when it was imported
+    os.execve(sys.executable, sys.orig_argv, found.environment(os.environ))  # noqa: S606
+
+
 @contextmanager
 def _ray(owns_pool: bool) -> Iterator[None]:
     if ray.is_initialized():
@@ -69,20 +89,31 @@ def _ray(owns_pool: bool) -> Iterator[None]:
     if address is None and not owns_pool:
         raise ConfigError(
             "RAY_ADDRESS",
-            "is not set, so there is no pool to write to",
-            "Set it to the Ray on which the pool runs (`auto` on one of its nodes), or give "
-            "--own-pool where nothing else serves this store",
+            "is not set, and no service runs for this store on this machine, so there is no pool "
+            "to write to",
+            "Bring one up with `python -m cluster.local up`; or set RAY_ADDRESS to the Ray on "
+            "which the pool runs (`auto` on one of its nodes); or give --own-pool where nothing "
+            "else serves this store",
         )
     if address is None:
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # it listens for this process alone
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(
-        address=address or "local",
-        log_to_driver=False,
-        logging_level="warning",
-        runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}},
-        **({} if address else {"include_dashboard": False, "object_store_memory": 200 << 20}),
-    )
+    options = {} if address else {"include_dashboard": False, "object_store_memory": 200 << 20}
+    try:
+        ray.init(
+            address=address or "local",
+            log_to_driver=False,
+            logging_level="warning",
+            runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}},
+            **options,
+        )
+    except ConnectionError as error:
+        raise UnavailableError(
+            f"Ray at {address}",
+            "does not answer, or refuses us",
+            "See that it runs (`python -m cluster.local status` for a local one, else `ray status`)"
+            " and that RAY_AUTH_MODE and RAY_AUTH_TOKEN are those it was started with",
+        ) from error
     try:
         yield
     finally:
@@ -175,6 +206,7 @@ def command(  # noqa: PLR0913, PLR0917 - one per option
 
     settings = load(config, os.environ, assignments or [])
     opened = Store(store)
+    _join_local(opened, tenant)
     properties = KafkaProperties() if kafka_config is None else read_properties(kafka_config)
     name = f"halflife-{tenant}" if group is None else group
     subscription = Subscription(brokers, topic, name, start.value, properties)

@@ -21,6 +21,7 @@ from recsys.errors import ConfigError, NotFoundError, UnavailableError
 from recsys.settings import load
 from recsys.store import Store
 from recsys.testing.fakes import tiny_bundle, tiny_items
+from tests.integration.brokers import Broker
 
 pytestmark = pytest.mark.ray
 
@@ -42,11 +43,24 @@ def stores(tmp_path: Path) -> Iterator[list[str]]:
 
 
 def command(name: str, store: str, *options: str) -> subprocess.Popen[str]:
-    words = [sys.executable, "-m", "cluster.local", name, "--store", store, *options]
+    return started("-m", "cluster.local", name, "--store", store, *options)
+
+
+def started(*words: str) -> subprocess.Popen[str]:
+    """A command as from another shell, which knows of no Ray."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     return subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        [sys.executable, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
     )
+
+
+def consuming(store: str, broker: Broker) -> subprocess.Popen[str]:
+    words = ["-m", "serving.consume", "--topic", "t", "--brokers", broker.address, "--once"]
+    return started(*words, "--store", store)
 
 
 def answer(process: subprocess.Popen[str], status: int = 0) -> dict[str, Any]:
@@ -73,10 +87,17 @@ def test_two_stores_come_up_side_by_side_and_go_down_one_by_one(stores: list[str
 
     event = {"user_id": "u", "item_id": "i1", "kind": "click"}
     assert httpx.post(f"{left['url']}/v1/events", json=event).status_code == 202
+    broker = Broker()
+    broker.send("t", event, {**event, "user_id": "w"})
+    consumed = answer(consuming(stores[0], broker))
+    assert consumed["n_events"] == 2 and consumed["lag"] == 0
+    assert httpx.get(f"{left['url']}/healthz").json()["n_users"] == 2
     assert httpx.get(f"{right['url']}/healthz").json()["n_users"] == 0
 
     assert answer(command("down", stores[0]))["n_processes_ended"] > 5
     assert processes.tagged(left["id"]) == [] and not Path(left["folder"]).exists()
+    _, stderr = (lost := consuming(stores[0], broker)).communicate(timeout=60)
+    assert lost.returncode == 2 and "python -m cluster.local up" in " ".join(stderr.split())
     assert httpx.get(f"{right['url']}/healthz").status_code == 200
     assert answer(command("status", stores[0]), status=1)["state"] == "down"
     assert answer(command("down", stores[1]))["n_processes_ended"] > 5
