@@ -76,6 +76,8 @@ class Plan:
     """Where the steward crashes, the first time it comes by."""
     jumps: bool = False
     """Whether the wall clock, by which events are dated, jumps."""
+    standby: bool = False
+    """Whether shards keep copies of one another's partitions."""
 
     def calmed(self) -> Plan:
         """The plan of a process that starts when all is over."""
@@ -102,6 +104,7 @@ def plan_of(seed: int, has_postgres: bool, has_tmpfs: bool, theme: str | None = 
         jumps=theme == "clocks differ",
         snapshot_every_s=draw.choice((0.1, 0.3)),
         steward_point=draw.choice(STEWARD_POINTS) if theme == "steward crashes" else None,
+        standby=draw.random() < 0.5,
     )
 
 

@@ -41,7 +41,7 @@ class StuckError(Exception):
 def run(scenes: Scenes, seed: int, theme: str | None = None) -> tuple[Plan, History, Verdict]:
     """Run a seed, and judge it."""
     plan = plan_of(seed, scenes.postgres is not None, scenes.has_tmpfs, theme)
-    with scenes.new(seed, plan.ledger, plan.n_shards) as (folder, spec):
+    with scenes.new(seed, plan.ledger, plan.n_shards, plan.standby) as (folder, spec):
         history = Run(plan, spec, folder, scenes.postgres).history()
     return plan, history, check(history, oracle_of(spec.settings))
 

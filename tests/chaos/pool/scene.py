@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from recsys.archive import create_store
 from recsys.bundle import load_bundle
@@ -69,7 +70,9 @@ class Scenes:
         self.has_tmpfs = _can_mount(folder)
 
     @contextmanager
-    def new(self, number: int, kind: str, n_shards: int) -> Iterator[tuple[Path, PoolSpec]]:
+    def new(
+        self, number: int, kind: str, n_shards: int, standby: bool = False
+    ) -> Iterator[tuple[Path, PoolSpec]]:
         """Folder and pool of a run; the folder is removed at the end."""
         run = self._folder / str(number)
         run.mkdir()
@@ -79,7 +82,8 @@ class Scenes:
                 url = self._ledger(run, kind)
                 open_ledger(url).close()
                 audit(url)
-                yield run, self._spec(str(run / "store"), url, n_shards)
+                chosen = {"n_shards": n_shards, "standby": standby}
+                yield run, self._spec(str(run / "store"), url, chosen)
         finally:
             shutil.rmtree(run, ignore_errors=True)
 
@@ -90,8 +94,8 @@ class Scenes:
         options = "?groups=3" if kind == GROUPED else ""
         return f"sqlite:///{run}/ledger/ledger.db{options}"
 
-    def _spec(self, store_uri: str, url: str, n_shards: int) -> PoolSpec:
-        serving = self.settings.serving.model_copy(update={"n_shards": n_shards})
+    def _spec(self, store_uri: str, url: str, chosen: Mapping[str, Any]) -> PoolSpec:
+        serving = self.settings.serving.model_copy(update=chosen)
         settings = self.settings.model_copy(update={"serving": serving})
         return PoolSpec(store_uri, url, DEFAULT_TENANT, self._bundle_id, N_PARTITIONS, settings)
 
