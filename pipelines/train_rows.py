@@ -39,7 +39,7 @@ from recsys.training.transition_counts import (
     transition_sums,
     with_transitions,
 )
-from recsys.transitions import TransitionSums
+from recsys.transition_sums import TransitionSums
 from recsys.words import TextCensus, text_counts
 
 _QUANTILES = 4_096

@@ -12,18 +12,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import PurePosixPath
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import xxhash
 
-from recsys.archive import CURRENT
 from recsys.column_groups import Column, decode_group, encode_group
 from recsys.errors import ChecksumError, ConflictError, NotFoundError, StoreError
 from recsys.interest.profiles import ProfileTable
 from recsys.interest.storage import Storage
 from recsys.settings import Settings
+from recsys.snapshot_order import Position, SnapshotKey, before, check_latest, check_replaces
 from recsys.store import Store, digest
 from recsys.trend import TrendState
 
@@ -35,42 +34,20 @@ _REMEDY = "Run `python -m pipelines.bootstrap`"
 TREND = "trend"
 """Group of the item trend; the other groups are those of ``ProfileTable``."""
 
+__all__ = [
+    "TREND",
+    "Position",
+    "Snapshot",
+    "SnapshotKey",
+    "load",
+    "load_groups",
+    "named_files",
+    "read_meta",
+    "save",
+    "save_groups",
+]
+
 Groups = Mapping[str, Mapping[str, Column]]
-
-
-@dataclass(frozen=True)
-class SnapshotKey:
-    """Which snapshot: one per tenant, bundle and partition."""
-
-    tenant: str
-    bundle_id: str
-    partition: int
-
-    @property
-    def prefix(self) -> str:
-        """Folder of the files and the pointer."""
-        return f"snapshots/{self.tenant}/{self.bundle_id}/{self.partition}"
-
-    @property
-    def pointer(self) -> str:
-        """Path of the pointer."""
-        return f"{self.prefix}/CURRENT"
-
-
-@dataclass(frozen=True)
-class Position:
-    """The place in the record up to which the events of a partition are folded."""
-
-    ledger_seq: int
-    """Every ledger row up to this sequence is in; recovery folds the rows after it."""
-    archive_manifest: str | None = None
-    """Id of the archive manifest that was folded; None = there was no archive."""
-    erasures: int = 0
-    """``Ledger.erasure_version`` up to which nobody who was erased is in."""
-
-    def knowing(self, erasures: int) -> Position:
-        """The same place, after it was made sure that no more erased users are in."""
-        return replace(self, erasures=max(erasures, self.erasures))
 
 
 @dataclass(frozen=True)
@@ -151,8 +128,8 @@ def save_groups(
     """
     old, token = store.read_pointer(key.pointer)
     if old is not None:
-        _check_replaces(key, old, position, rebase)
-        _check_latest(store, key, old, position)
+        check_replaces(key, old, position, rebase)
+        check_latest(store, key, old, position)
     files = {}
     for name, columns in sorted(groups.items()):
         data = encode_group(columns)
@@ -169,7 +146,7 @@ def save_groups(
         **asdict(position),
         "n_users": len(groups.get("state", {}).get("user_id", ())),
         "files": files,
-        **_before(old, position),
+        **before(old, position),
     }
     try:
         store.swap_pointer(key.pointer, value, token)
@@ -179,53 +156,6 @@ def save_groups(
     if old is not None:
         _delete_older(store, value, old)
     return value
-
-
-def _before(old: Mapping[str, Any] | None, new: Position) -> dict[str, Any]:
-    """The generation before; none where somebody was erased since: its files must not stay."""
-    if old is None or new.erasures > old.get("erasures", 0):
-        found: Mapping[str, Any] = {"files": {}, "ledger_seq": None, "archive_manifest": None}
-    else:
-        found = old
-    return {
-        "previous": found["files"],
-        "previous_ledger_seq": found["ledger_seq"],
-        "previous_archive_manifest": found["archive_manifest"],
-    }
-
-
-def _check_replaces(key: SnapshotKey, old: Mapping[str, Any], new: Position, rebase: bool) -> None:
-    if old["ledger_seq"] > new.ledger_seq:
-        raise ConflictError(
-            f"snapshot {key.prefix}",
-            f"holds ledger sequence {old['ledger_seq']}, newer than {new.ledger_seq}",
-            "Load it, or fold the record again",
-        )
-    if old.get("erasures", 0) > new.erasures:
-        raise ConflictError(
-            f"snapshot {key.prefix}",
-            "was written after an erasure that this one does not know",
-            "Load it, or fold the record again",
-        )
-    if not rebase and old["archive_manifest"] != new.archive_manifest:
-        raise ConflictError(
-            f"snapshot {key.prefix}",
-            f"was folded from archive {old['archive_manifest']}, not {new.archive_manifest}",
-            "Load it: it holds events that were ingested since",
-        )
-
-
-def _check_latest(store: Store, key: SnapshotKey, old: Mapping[str, Any], new: Position) -> None:
-    """A fold of another manifest than the stored one must be of the newest, or it may go back."""
-    archive, _ = store.read_pointer(CURRENT)
-    if archive is None or old["archive_manifest"] == new.archive_manifest:
-        return
-    if PurePosixPath(archive["manifest"]).stem != new.archive_manifest:
-        raise ConflictError(
-            f"snapshot {key.prefix}",
-            f"would be of archive {new.archive_manifest}, which was replaced meanwhile",
-            "Fold the record again",
-        )
 
 
 def _delete_older(store: Store, new: Mapping[str, Any], old: Mapping[str, Any]) -> None:

@@ -7,8 +7,7 @@
 
 A ridge regression from the history as of each choice to the choice itself (the linear models of
 Steck 2019 and Choi et al. 2021 in continuous time). ``h W`` estimates a chance, so its logarithm is
-what adds to a logit. It sees single pairs of items, which a few dimensions cannot hold. The sums
-over a log are additive, so partitions are merged.
+what adds to a logit. It sees single pairs of items, which a few dimensions cannot hold.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from typing import Any
 import numba
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import solve
 
 from recsys.errors import DataError
 from recsys.events import UNKNOWN_ITEM
@@ -36,7 +34,8 @@ MIX = (1.0, 1.0 / 3.0, 1.0 / 30.0)
 N_FOLDS = 2
 """A user is trained beside transitions of the other users, so that none has seen the answers."""
 _SMOOTH = 4.0
-_MIN_WEIGHT = 1e-3
+MIN_WEIGHT = 1e-3
+"""A part of a history that weighs less is passed over."""
 
 
 def untrained(
@@ -137,44 +136,6 @@ class Transitions:
         )
 
 
-class TransitionSums:
-    """``H'H`` and ``H'Y`` of a log, apart by fold; memory is 4 n^2 floats.
-
-    Args:
-        form: transitions that have learned nothing yet (``untrained``).
-    """
-
-    def __init__(self, form: Transitions) -> None:
-        self.form = form
-        shape = (N_FOLDS, len(form.items), len(form.items))
-        self._inner, self._outer = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-
-    def add(self, past: Pasts, target_bounds: Ints, target: npt.NDArray[np.integer[Any]]) -> None:
-        """Count choices.
-
-        Args:
-            past: the histories of P choices.
-            target_bounds: (P + 1,) offsets into ``target``.
-            target: (M,) catalog rows that were chosen.
-        """
-        chosen = self.form.slots[np.asarray(target, np.int64)]
-        _add(past.arrays, (target_bounds, chosen), self._inner, self._outer)
-
-    def merge(self, other: TransitionSums) -> None:
-        """Add what another one counted."""
-        self._inner += other._inner
-        self._outer += other._outer
-
-    def solved(self, ridge: float) -> tuple[Transitions, Floats]:
-        """Transitions of everybody, and (folds + 1, n, n) weights: without each fold, then all."""
-        inner, outer = self._inner.sum(0), self._outer.sum(0)
-        whole = _ridge(inner, outer, ridge)
-        apart = [
-            _ridge(inner - self._inner[f], outer - self._outer[f], ridge) for f in range(N_FOLDS)
-        ]
-        return replace(self.form, weights=whole), np.stack([*apart, whole])
-
-
 @dataclass(frozen=True)
 class Pasts:
     """The histories of P moments, each of length 1."""
@@ -196,7 +157,7 @@ class Pasts:
     @property
     def counted(self) -> Floats:
         """(K,) the weights; 0 where ``chances`` passes over them."""
-        return np.where(self.weight >= _MIN_WEIGHT, self.weight, np.float32(0.0))
+        return np.where(self.weight >= MIN_WEIGHT, self.weight, np.float32(0.0))
 
     def part(self, some: slice) -> Pasts:
         """A run of the moments."""
@@ -248,12 +209,6 @@ def history_weights(ages_s: Times, half_lives_s: Sequence[float]) -> Times:
     return weights
 
 
-def _ridge(inner: Floats, outer: Floats, ridge: float) -> Floats:
-    whole = inner + ridge * np.eye(len(inner), dtype=np.float32)
-    weights: Floats = solve(whole, outer, assume_a="pos").astype(np.float32)
-    return weights
-
-
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _collect(
     events: Any, moments: Any, rates: Times, n_recent: int, bounds: Ints, out: Any
@@ -279,22 +234,6 @@ def _collect(
         bounds[p + 1] = n
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _add(past: Any, targets: Any, inner: Floats, outer: Floats) -> None:
-    bounds, slot, weight, fold = past
-    target_bounds, chosen = targets
-    for p in range(fold.shape[0]):
-        f, n_right = fold[p], target_bounds[p + 1] - target_bounds[p]
-        for a in range(bounds[p], bounds[p + 1]):
-            if weight[a] < _MIN_WEIGHT:
-                continue
-            for b in range(bounds[p], bounds[p + 1]):
-                inner[f, slot[a], slot[b]] += n_right * weight[a] * weight[b]
-            for e in range(target_bounds[p], target_bounds[p + 1]):
-                if chosen[e] >= 0:
-                    outer[f, slot[a], chosen[e]] += weight[a]
-
-
 @numba.njit(nogil=True, cache=True, fastmath=True)  # type: ignore[untyped-decorator]
 def chances(pasts: Any, weights: Floats, candidate_slot: Ints, out: Floats) -> None:
     """Add ``h W`` of P moments to out (P, C); weights is (folds, n, n), slots (C,) or -1."""
@@ -303,7 +242,7 @@ def chances(pasts: Any, weights: Floats, candidate_slot: Ints, out: Floats) -> N
     for p in range(out.shape[0]):
         total[:] = 0.0
         for a in range(bounds[p], bounds[p + 1]):
-            if weight[a] >= _MIN_WEIGHT:
+            if weight[a] >= MIN_WEIGHT:
                 row, share = weights[fold[p], slot[a]], weight[a]
                 for i in range(total.shape[0]):
                     total[i] += share * row[i]

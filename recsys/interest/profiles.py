@@ -45,7 +45,6 @@ Ints = npt.NDArray[np.int64]
 UNKNOWN_USER = -1
 _PASSIVE_KINDS = DataSettings().passive_kinds
 _ITEMLESS_KINDS = DataSettings().itemless_kinds
-_LAST_TICK = 2**31 - 1
 
 
 class ProfileTable:
@@ -81,7 +80,6 @@ class ProfileTable:
         place = records.place_of(len(lives), n_dims, self.storage.is_half)
         self.memory = UserMemory(place, interest.n_recent)
         self.eviction = Eviction(self)
-        self._tick = 0
         self._folder = Folder(place, lives, self.storage)
         self.waiting = WaitingEvents()
         """Events that are evidence as soon as their words can be read; whoever folds fills it."""
@@ -165,7 +163,7 @@ class ProfileTable:
             at[:] = self.rows(ids)
         self.memory.locate(at)
         if self.storage.spill is not None:
-            histories(at, 0, self._next_tick())
+            histories(at, 0, self.memory.next_tick())
 
     def fold(
         self,
@@ -206,10 +204,9 @@ class ProfileTable:
         """
         at = self._at(rows, events.values.shape[1])
         self._folder.fold(at, events.evidence)
-        self._next_tick()
         kept = (events.ts, events.item, events.kind, events.value, events.is_kept)
         ring, seen = self.memory.ring.ready(len(at)), self.memory.seen.ready(len(at))
-        touch(at, ring, seen, self.interest.n_recent, self._tick, kept)
+        touch(at, ring, seen, self.interest.n_recent, self.memory.next_tick(), kept)
         self.eviction.saw(events.ts)
 
     def fold_evidence(
@@ -250,7 +247,7 @@ class ProfileTable:
     def histories(self, rows: Ints) -> Histories:
         """What users did; it counts as activity of theirs."""
         at = self.memory.at(np.asarray(rows, np.int64))
-        return histories(at, self.interest.n_recent, self._next_tick())
+        return histories(at, self.interest.n_recent, self.memory.next_tick())
 
     def seen(self, row: int) -> npt.NDArray[np.int32]:
         """(n,) the distinct items that a user has touched, in rising order."""
@@ -293,12 +290,3 @@ class ProfileTable:
         if n_dims != self.memory.place.n_dims:
             raise ValueError(f"vectors of {n_dims} dims, not {self.memory.place.n_dims}")
         return self.memory.at(rows)
-
-    def _next_tick(self) -> int:
-        """The number of this call; after 31 bits, all that was is long ago alike."""
-        if self._tick == _LAST_TICK:
-            zeros = np.zeros(len(self), np.int32)
-            records.put_matrix(self.memory.chunks, records.TICK, zeros)
-            self._tick = 0
-        self._tick += 1
-        return self._tick

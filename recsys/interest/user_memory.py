@@ -21,6 +21,7 @@ from recsys.memory import store_i32, store_i64, store_u16, u8_at
 
 Ints = npt.NDArray[np.int64]
 
+_LAST_TICK = 2**31 - 1
 _PACKED = np.dtype([("item", "<i4"), ("ts", "<f8"), ("kind", "u1"), ("value", "<f4")])
 
 
@@ -40,10 +41,19 @@ class UserMemory:
         self.seen = seen_blocks()
         self._n = 0
         self._n_used = 0  # records that were ever anybody's
+        self._tick = 0
 
     def __len__(self) -> int:
         """B."""
         return self._n
+
+    def next_tick(self) -> int:
+        """The number of a call, by which activity is told; after 31 bits all before is alike."""
+        if self._tick == _LAST_TICK:
+            records.put_matrix(self.chunks, records.TICK, np.zeros(self._n, np.int32))
+            self._tick = 0
+        self._tick += 1
+        return self._tick
 
     def at(self, rows: Ints) -> Ints:
         """(T,) addresses of rows; -1 gives 0."""

@@ -11,7 +11,8 @@ from recsys.events import UNKNOWN_ITEM
 from recsys.settings import Settings
 from recsys.training.sequences import History, Pack, Questions, pack, questions
 from recsys.training.surroundings import Surroundings
-from recsys.transitions import N_FOLDS, Pasts, Transitions, TransitionSums, pasts, untrained
+from recsys.transition_sums import TransitionSums
+from recsys.transitions import N_FOLDS, Pasts, Transitions, pasts, untrained
 
 _ROWS = 256
 
