@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, UnavailableError
 from recsys.notes import note_path
 from recsys.store import Store
 from serving import consume, local_ray
@@ -103,7 +103,7 @@ def test_consume_starts_over_on_the_ray_of_the_local_service(
     assert program == sys.executable and arguments == sys.orig_argv
     assert (environ["RAY_ADDRESS"], environ["RAY_AUTH_TOKEN"]) == (address, "secret")
     with noted(store, "default", address, "secret"):
-        with pytest.raises(consume.UnavailableError, match=r"cluster\.local status"):
+        with pytest.raises(UnavailableError, match=r"cluster\.local status"):
             consume._join_local(store, "default")
         monkeypatch.setenv("RAY_ADDRESS", "auto")
         consume._join_local(store, "default")
@@ -125,7 +125,7 @@ def test_a_ray_that_refuses_us_is_told_with_what_to_do(monkeypatch: pytest.Monke
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     monkeypatch.setattr("ray.init", refuse)
     with (
-        pytest.raises(consume.UnavailableError, match=r"10\.0\.0\.1:6379.*RAY_AUTH_TOKEN"),
+        pytest.raises(UnavailableError, match=r"10\.0\.0\.1:6379.*RAY_AUTH_TOKEN"),
         consume._ray(owns_pool=False),
     ):
         pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from recsys.bundle import Bundle
 from recsys.errors import LedgerError
+from recsys.folding import fold_record
 from recsys.ledger import ERASURE_KEY, erasure_pseudonym
 from recsys.schema import DEFAULT_TENANT, Event, partition_of
 from recsys.settings import Settings
@@ -101,7 +102,7 @@ def test_a_takeover_of_standbys_reads_the_end_of_the_ledger_and_no_snapshot(
     oracle = {user: load_partition(ground, partition_of("default", user, 4)) for user in USERS}
     kept = {p for p, role in enumerate(steward.map.owners) if role == "shard-1"}
     lost = set(range(N_PARTITIONS)) - kept
-    half = {p: len(ground.ledger.tail(p)) // 2 for p in lost}
+    caught_up_to = {p: len(ground.ledger.tail(p)) // 2 for p in lost}
 
     read: dict[int, list[int]] = {}
     tail = ground.ledger.tail
@@ -115,12 +116,15 @@ def test_a_takeover_of_standbys_reads_the_end_of_the_ledger_and_no_snapshot(
     shards.away.add("shard-0")
     steward.step(1.0)
     opened: list[list[int]] = []
-    monkeypatch.setattr(
-        shards, "open", lambda r, p: (opened.append(sorted(p)), HereShards.open(shards, r, p))
-    )
+
+    def opening(role: str, partitions: Collection[int]) -> None:
+        opened.append(sorted(partitions))
+        HereShards.open(shards, role, partitions)
+
+    monkeypatch.setattr(shards, "open", opening)
     steward.step(2.0 + settings.serving.failover_s)
     assert opened == [sorted(lost)], "the lease of the one that is gone is waited for once"
-    assert read == {p: [half[p]] for p in lost}
+    assert read == {p: [caught_up_to[p]] for p in lost}
     assert steward.map.owners == ("shard-1",) * N_PARTITIONS
     for view in shards.shards["shard-1"].read(USERS, NOW + 1.0):
         table = oracle[view.user_id].table
@@ -198,12 +202,12 @@ def test_a_copy_forgets_who_is_erased(
 def test_a_copy_whose_fold_broke_off_is_loaded_anew(
     new_shard: NewShard, event: MakeEvent, ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copies, shard, fold = Copies(ground), new_shard(), partition_module.fold_record
+    copies, shard = Copies(ground), new_shard()
     copies.prepare(NUMBER)
     shard.append([event("u", "space-1")])
 
     def half(*arguments: object) -> None:
-        fold(*arguments)  # type: ignore[arg-type]
+        fold_record(*arguments)  # type: ignore[arg-type]
         raise MemoryError
 
     with monkeypatch.context() as broken:
