@@ -64,8 +64,10 @@ class Basis:
 
     def is_pending(self, event: Event) -> bool:
         """Whether an event lacks its item, or words that would be evidence."""
-        if event.item_id is not None and self.item_row(event.item_id) == UNKNOWN_ITEM:
+        if event.item_id is not None and event.item_id not in self.catalog.index:
             return True
+        if event.text is None:
+            return False
         speaks = self.text_row(event) == UNKNOWN_TEXT
         return speaks and weighs(event.kind, self.settings.interest)
 

@@ -18,6 +18,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from recsys.errors import RecsysError, UnavailableError
+from recsys.interest.model import Query
 from recsys.schema import Event, partition_of
 from serving.pool.assignment import ShardMap
 from serving.pool.messages import AckBatch, ProfileView, ShardStatus, TrendUpdate
@@ -139,6 +140,27 @@ class PoolClient:
                 late = UnavailableError("profile", "has not caught up with min_version yet")
                 await self._pause(deadline, late, is_lost=False)
         return [views[user_id] for user_id in user_ids]
+
+    async def queries(self, user_ids: Sequence[str], as_of: float) -> dict[str, Query]:
+        """What users ask for as of a moment; less is sent than by ``read``.
+
+        Args:
+            user_ids: whose; distinct. Those of whom there is no event are left out.
+            as_of: Unix seconds.
+
+        Raises:
+            UnavailableError: if a shard did not answer in time.
+        """
+        pending: dict[int, list[str]] = defaultdict(list)
+        for user_id in user_ids:
+            pending[self._partition(user_id)].append(user_id)
+        parts = await self._scatter(pending, "queries", READ, self._deadline(), as_of)
+        return {
+            user_id: part.query.of(b)
+            for part in parts
+            for b, user_id in enumerate(part.user_ids)
+            if part.is_known[b]
+        }
 
     async def pull_trend(self, version: int) -> TrendUpdate:
         """What came to the trend board since ``version``.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import overload
 
 import numpy as np
@@ -13,12 +12,13 @@ import numpy.typing as npt
 from recsys.interest.model import Banks, Query
 from recsys.interest.recent import Histories
 from serving.pool.messages import ProfileView
+from serving.pool.packing import Packed
 
 UNKNOWN_KIND = "unknown"
 
 
 @dataclass(frozen=True)
-class ProfileBatch(Sequence[ProfileView]):
+class ProfileBatch(Packed, Sequence[ProfileView]):
     """B profiles; one of them is a ``ProfileView``, made when it is asked for."""
 
     user_ids: tuple[str, ...]
@@ -49,11 +49,6 @@ class ProfileBatch(Sequence[ProfileView]):
 
     def __len__(self) -> int:
         return len(self.user_ids)
-
-    def __reduce__(self) -> tuple[Callable[[bytes], ProfileBatch], tuple[bytes]]:
-        """One piece of bytes: Ray takes longer over twenty arrays than over all that is in them."""
-        parts = tuple(getattr(self, part.name) for part in fields(self))
-        return _unpacked, (pickle.dumps(parts, protocol=5),)
 
     @overload
     def __getitem__(self, place: int) -> ProfileView: ...
@@ -88,7 +83,3 @@ class ProfileBatch(Sequence[ProfileView]):
 
     def _kind(self, code: int) -> str:
         return self.kinds[code] if code < len(self.kinds) else UNKNOWN_KIND
-
-
-def _unpacked(parts: bytes) -> ProfileBatch:
-    return ProfileBatch(*pickle.loads(parts))  # noqa: S301 - of a shard of ours

@@ -25,9 +25,10 @@ from serving.pool.leases import Leases
 from serving.pool.messages import AckBatch, ProfileView
 from serving.pool.meters import Meters
 from serving.pool.partition import Ground
+from serving.pool.query_batch import QueryBatch
 from serving.pool.saving import save_changed
 from serving.pool.takeovers import Takeovers
-from serving.pool.view import hold, profile_views
+from serving.pool.view import hold, hold_evidence, profile_views, queries_of
 
 MAX_TEXTS = 32
 """Texts that a shard asks for at once: few, so that a visitor's own text waits for few others."""
@@ -127,11 +128,12 @@ class Shard:
                 the same ids is safe.
         """
         started = time.perf_counter()
-        owned = [(self._partition_of(event.user_id), event) for event in events]
+        numbers = self._partitions_of([event.user_id for event in events])
+        owned = list(zip(numbers, events, strict=True))
         appended = self._appends(owned)
         n_new = sum(a.is_new for a in appended)
         with self._holdings.lock:
-            versions = {p: self._holdings.at(p).position.ledger_seq for p, _ in owned}
+            versions = {p: self._holdings.at(p).position.ledger_seq for p in set(numbers)}
         refused = tuple(
             e.event_id for a, (_, e) in zip(appended, owned, strict=True) if a.is_refused
         )
@@ -151,11 +153,23 @@ class Shard:
         Raises:
             WrongOwnerError: if a user is not of this shard's partitions, or no longer.
         """
-        numbers = [self._partition_of(user_id) for user_id in user_ids]
+        numbers = self._partitions_of(user_ids)
         with self._holdings.lock:
             held = hold([self._holdings.at(number) for number in numbers], user_ids)
         self._check(numbers)  # after the copy: nobody had taken over when it was made
         return profile_views(held, as_of, self._ground.model, self._ground.settings.interest)
+
+    def queries(self, user_ids: Sequence[str], as_of: float) -> QueryBatch:
+        """What users ask for as of a moment: ``read`` without what they did.
+
+        Raises:
+            WrongOwnerError: as ``read``.
+        """
+        numbers = self._partitions_of(user_ids)
+        with self._holdings.lock:
+            asking = hold_evidence([self._holdings.at(number) for number in numbers], user_ids)
+        self._check(numbers)
+        return queries_of(asking, as_of, self._ground.model)
 
     def waiting_texts(self, limit: int = MAX_TEXTS) -> list[str]:
         """At most so many distinct texts that events of this shard wait for."""
@@ -212,11 +226,13 @@ class Shard:
                 sum(p.n_folded for p in owned),
             )
 
-    def _partition_of(self, user_id: str) -> int:
-        """The partition of a user, which is held and whole."""
-        number = partition_of(self._ground.tenant, user_id, self._n_partitions)
-        self._holdings.check(number)
-        return number
+    def _partitions_of(self, user_ids: Sequence[str]) -> list[int]:
+        """The partition of each user, all of which are held and whole."""
+        tenant, n = self._ground.tenant, self._n_partitions
+        numbers = [partition_of(tenant, user_id, n) for user_id in user_ids]
+        for number in set(numbers):
+            self._holdings.check(number)
+        return numbers
 
     def _check(self, numbers: Sequence[int]) -> None:
         try:

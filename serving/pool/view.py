@@ -20,19 +20,34 @@ from recsys.interest.zero_shot import ZeroShot, gaps, half_lives_passed
 from recsys.settings import InterestSettings
 from serving.pool.partition import Partition
 from serving.pool.profile_batch import ProfileBatch
+from serving.pool.query_batch import QueryBatch
+
+
+class Found(NamedTuple):
+    """Where B users stand in memory."""
+
+    at: npt.NDArray[np.int64]
+    """(B,) address of each record; 0 = unknown."""
+    partition: npt.NDArray[np.int64]
+    """(B,)."""
+    version: npt.NDArray[np.int64]
+    """(B,)."""
+    evicting: list[ProfileTable]
+    """Tables that may have brought somebody back."""
+
+
+class Asking(NamedTuple):
+    """A copy of the evidence that partitions hold of B users; of somebody unknown it is empty."""
+
+    user_ids: tuple[str, ...]
+    found: Found
+    banks: Banks
 
 
 class Held(NamedTuple):
     """A copy of what partitions hold of B users; of somebody unknown it is empty."""
 
-    user_ids: tuple[str, ...]
-    is_known: npt.NDArray[np.bool_]
-    """(B,)."""
-    partition: npt.NDArray[np.int64]
-    """(B,)."""
-    version: npt.NDArray[np.int64]
-    """(B,)."""
-    banks: Banks
+    asking: Asking
     histories: Histories
     importance: npt.NDArray[np.float32]
     """(E,) signed, of the events of ``histories``."""
@@ -49,6 +64,27 @@ def hold(partitions: Sequence[Partition], user_ids: Sequence[str]) -> Held:
     Raises:
         StoreError: if somebody who was evicted cannot be brought back.
     """
+    found, table = _found(partitions, user_ids), partitions[0].table
+    did = histories(found.at, table.interest.n_recent)
+    held = Held(
+        asking=Asking(tuple(user_ids), found, table.banks_at(found.at)),
+        histories=did,
+        importance=table.codes.signed(did.kind, did.value),
+        kinds=table.kinds,
+    )
+    _trim(found.evicting)
+    return held
+
+
+def hold_evidence(partitions: Sequence[Partition], user_ids: Sequence[str]) -> Asking:
+    """Copy the evidence alone; otherwise as ``hold``."""
+    found = _found(partitions, user_ids)
+    asking = Asking(tuple(user_ids), found, partitions[0].table.banks_at(found.at))
+    _trim(found.evicting)
+    return asking
+
+
+def _found(partitions: Sequence[Partition], user_ids: Sequence[str]) -> Found:
     numbers = np.array([partition.number for partition in partitions], np.int64)
     order = np.argsort(numbers, kind="stable")
     ids = IdBytes.of([user_ids[b] for b in order])
@@ -61,20 +97,21 @@ def hold(partitions: Sequence[Partition], user_ids: Sequence[str]) -> Held:
             evicting.append(table)
     at = np.empty_like(by_partition)
     at[order] = by_partition
-    table = partitions[0].table
-    did = histories(at, table.interest.n_recent)
-    held = Held(
-        user_ids=tuple(user_ids),
-        is_known=at != 0,
-        partition=numbers,
-        version=np.array([partition.position.ledger_seq for partition in partitions], np.int64),
-        banks=table.banks_at(at),
-        histories=did,
-        importance=table.codes.signed(did.kind, did.value),
-        kinds=table.kinds,
+    version = np.array([partition.position.ledger_seq for partition in partitions], np.int64)
+    return Found(at, numbers, version, evicting)
+
+
+def queries_of(asking: Asking, as_of: float, model: InterestModel) -> QueryBatch:
+    """What users ask for at a moment; before a user's latest event it counts as that."""
+    moments = np.maximum(as_of, asking.banks.t_ref)
+    return QueryBatch(
+        user_ids=asking.user_ids,
+        is_known=asking.found.at != 0,
+        partition=asking.found.partition,
+        version=asking.found.version,
+        as_of=moments,
+        query=model.query(asking.banks, moments),
     )
-    _trim(evicting)
-    return held
 
 
 def profile_views(
@@ -88,15 +125,15 @@ def profile_views(
         model: what makes queries of them.
         interest: the half-lives.
     """
-    banks = held.banks
+    asking, banks = held.asking, held.asking.banks
     moments = np.maximum(as_of, banks.t_ref)
     left = half_lives_passed(gaps(banks.t_ref, moments), interest.half_lives_s)
     mass_now = banks.mass * left
     return ProfileBatch(
-        user_ids=held.user_ids,
-        is_known=held.is_known,
-        partition=held.partition,
-        version=held.version,
+        user_ids=asking.user_ids,
+        is_known=asking.found.at != 0,
+        partition=asking.found.partition,
+        version=asking.found.version,
         as_of=moments,
         t_ref=banks.t_ref,
         query=model.query(banks, moments),

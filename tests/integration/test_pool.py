@@ -85,8 +85,13 @@ def wait_until(fact: Callable[[], bool], timeout_s: float = 30.0) -> None:
 def test_every_shard_answers_for_its_users(pool: PoolClient) -> None:
     users = [f"every-{n}" for n in range(12)]
     ack = asyncio.run(pool.append([event(user) for user in users]))
-    views = asyncio.run(pool.read(users, later(), ack.versions))
+    as_of = later()
+    views = asyncio.run(pool.read(users, as_of, ack.versions))
     assert ack.n_accepted == 12
+    asked = asyncio.run(pool.queries([*users, "every-nobody"], as_of))
+    assert asked.keys() == set(users)
+    for view in views:
+        np.testing.assert_array_equal(asked[view.user_id].vectors, view.query.vectors)
     assert [view.user_id for view in views] == users
     assert all(view.n_events == 1 and view.is_known for view in views)
     statuses = asyncio.run(pool.status())

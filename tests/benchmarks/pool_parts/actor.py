@@ -1,9 +1,11 @@
 """Reads through a shard actor on Ray, beside calls of an actor that does nothing.
 
-The three are called in turn, one call at a time, and compared by their medians.
+They are called in turn, one call at a time, and compared by their medians.
 
-``read_ratio``        one profile with its query vectors / nothing
-``read_batch_ratio``  256 profiles in one call / nothing
+``read_ratio``           the query vectors of one profile / nothing
+``read_batch_ratio``     those of 256 profiles in one call / nothing
+``profile_ratio``        one whole profile, all that a slate and its reasons are made of / nothing
+``profile_batch_ratio``  256 of them in one call / nothing
 """
 
 from __future__ import annotations
@@ -42,16 +44,23 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         append = shard.append.options(concurrency_group=WRITE)
         in_flight(append.remote, [events.draw(BATCH) for _ in range(N_EVENTS // BATCH)], 4)
         read = shard.read.options(concurrency_group=READ)
+        ask = shard.queries.options(concurrency_group=READ)
         groups = {READ: 8, WRITE: 16, CONTROL: 4}
         plain = ray.remote(num_cpus=0)(Nothing).remote()
         threaded = ray.remote(num_cpus=0, concurrency_groups=groups)(Nothing).remote()
         in_group = threaded.nothing.options(concurrency_group=READ)
         rng = np.random.default_rng(2)
         as_of = time.time() + 3_600.0
+
+        def some(n: int) -> list[str]:
+            return made.names(rng.integers(0, N_USERS, n))
+
         calls = {
             "nothing": plain.nothing.remote,
-            "one": lambda: read.remote(made.names(rng.integers(0, N_USERS, 1)), as_of),
-            "many": lambda: read.remote(made.names(rng.integers(0, N_USERS, MANY)), as_of),
+            "one": lambda: ask.remote(some(1), as_of),
+            "many": lambda: ask.remote(some(MANY), as_of),
+            "profile": lambda: read.remote(some(1), as_of),
+            "profiles": lambda: read.remote(some(MANY), as_of),
             "nothing_in_a_group": in_group.remote,
         }
         ratios: dict[str, list[float]] = {name: [] for name in calls}
@@ -65,6 +74,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "read_ratio": round(medians["one"], 3),
         "read_batch_ratio": round(medians["many"], 3),
+        "profile_ratio": round(medians["profile"], 3),
+        "profile_batch_ratio": round(medians["profiles"], 3),
         "nothing_in_a_group_ratio": round(medians["nothing_in_a_group"], 3),
         **{f"{name}_ms": round(statistics.median(v[1:]), 3) for name, v in p50.items()},
     }
