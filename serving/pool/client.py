@@ -22,6 +22,8 @@ from recsys.interest.model import Query
 from recsys.schema import Event, partition_of
 from serving.pool.assignment import ShardMap
 from serving.pool.messages import AckBatch, ProfileView, ShardStatus, TrendUpdate
+from serving.pool.packing import unpack
+from serving.pool.query_batch import QueryBatch
 from serving.pool.spec import DIRECTORY, TREND_BOARD, PoolSpec
 
 RETRY_EVERY_S = 0.05
@@ -129,8 +131,8 @@ class PoolClient:
             pending: dict[int, list[str]] = defaultdict(list)
             for user_id in missing:
                 pending[self._partition(user_id)].append(user_id)
-            for part in await self._scatter(pending, "read", READ, deadline, as_of):
-                views.update((view.user_id, view) for view in part)
+            for part in await self._scatter(pending, "packed", READ, deadline, as_of):
+                views.update((view.user_id, view) for view in unpack(part))
             missing = [
                 user_id
                 for user_id in missing
@@ -154,7 +156,8 @@ class PoolClient:
         pending: dict[int, list[str]] = defaultdict(list)
         for user_id in user_ids:
             pending[self._partition(user_id)].append(user_id)
-        parts = await self._scatter(pending, "queries", READ, self._deadline(), as_of)
+        packed = await self._scatter(pending, "packed_queries", READ, self._deadline(), as_of)
+        parts: list[QueryBatch] = [unpack(part) for part in packed]
         return {
             user_id: part.query.of(b)
             for part in parts

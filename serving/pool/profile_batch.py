@@ -12,13 +12,12 @@ import numpy.typing as npt
 from recsys.interest.model import Banks, Query
 from recsys.interest.recent import Histories
 from serving.pool.messages import ProfileView
-from serving.pool.packing import Packed
 
 UNKNOWN_KIND = "unknown"
 
 
 @dataclass(frozen=True)
-class ProfileBatch(Packed, Sequence[ProfileView]):
+class ProfileBatch(Sequence[ProfileView]):
     """B profiles; one of them is a ``ProfileView``, made when it is asked for."""
 
     user_ids: tuple[str, ...]

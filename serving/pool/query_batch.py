@@ -8,11 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.interest.model import Query
-from serving.pool.packing import Packed
 
 
 @dataclass(frozen=True)
-class QueryBatch(Packed):
+class QueryBatch:
     """The queries of B users; a tenth of the bytes of their profiles."""
 
     user_ids: tuple[str, ...]

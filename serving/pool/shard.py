@@ -24,6 +24,7 @@ from serving.pool.holdings import Holdings
 from serving.pool.leases import Leases
 from serving.pool.messages import AckBatch, ProfileView
 from serving.pool.meters import Meters
+from serving.pool.packing import pack
 from serving.pool.partition import Ground
 from serving.pool.query_batch import QueryBatch
 from serving.pool.saving import save_changed
@@ -170,6 +171,14 @@ class Shard:
             asking = hold_evidence([self._holdings.at(number) for number in numbers], user_ids)
         self._check(numbers)
         return queries_of(asking, as_of, self._ground.model)
+
+    def packed(self, user_ids: Sequence[str], as_of: float) -> bytes:
+        """``read``, packed."""
+        return pack(self.read(user_ids, as_of))
+
+    def packed_queries(self, user_ids: Sequence[str], as_of: float) -> bytes:
+        """``queries``, packed."""
+        return pack(self.queries(user_ids, as_of))
 
     def waiting_texts(self, limit: int = MAX_TEXTS) -> list[str]:
         """At most so many distinct texts that events of this shard wait for."""

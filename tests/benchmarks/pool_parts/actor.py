@@ -20,6 +20,7 @@ import numpy as np
 import ray
 
 from serving.pool.client import CONTROL, READ, WRITE
+from serving.pool.packing import unpack
 from tests.benchmarks.pool_parts import tables as made
 from tests.benchmarks.pool_parts.actors import Events, handle, in_flight, pool_of, ray_here
 
@@ -43,8 +44,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         events = Events(N_USERS, 1)
         append = shard.append.options(concurrency_group=WRITE)
         in_flight(append.remote, [events.draw(BATCH) for _ in range(N_EVENTS // BATCH)], 4)
-        read = shard.read.options(concurrency_group=READ)
-        ask = shard.queries.options(concurrency_group=READ)
+        read = shard.packed.options(concurrency_group=READ)
+        ask = shard.packed_queries.options(concurrency_group=READ)
         groups = {READ: 8, WRITE: 16, CONTROL: 4}
         plain = ray.remote(num_cpus=0)(Nothing).remote()
         threaded = ray.remote(num_cpus=0, concurrency_groups=groups)(Nothing).remote()
@@ -87,6 +88,8 @@ def _round(calls: dict[str, Any]) -> dict[str, float]:
     for _ in range(N_CALLS):
         for name, call in calls.items():
             started = time.perf_counter()
-            ray.get(call())
+            answer = ray.get(call())
+            if answer is not None:
+                unpack(answer)
             times[name].append(1e3 * (time.perf_counter() - started))
     return {name: statistics.median(values) for name, values in times.items()}

@@ -91,10 +91,6 @@ class Host(Shard):
             copies=self.copied(),
         )
 
-    def views(self, user_ids: list[str], as_of: float) -> list[Any]:
-        """``read``, as a list."""
-        return list(self.read(user_ids, as_of))
-
     def fill_disk(self, n_bytes: int | None) -> None:
         """Let no file grow by more than so many bytes from now on; None = as it was."""
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

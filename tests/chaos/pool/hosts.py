@@ -204,7 +204,7 @@ class SocketClient(PoolClient):
             return self._draw.choice(self._hosts.maps[-2:])  # it may lag behind
         address = self._handle(actor)
         left_s = min(self._attempt_s, deadline - time.monotonic())
-        call = (address, "views" if method == "read" else method, args, left_s)
+        call = (address, method, args, left_s)
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._ask_now, call)
 
     def _ask_now(self, call: tuple[str, str, tuple[Any, ...], float]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import threading
 from collections.abc import Callable
 
@@ -16,6 +15,7 @@ from recsys.schema import Event, partition_of
 from recsys.snapshot import Position, load, save
 from serving.pool import partition as partition_module
 from serving.pool.leases import Leases
+from serving.pool.packing import pack, unpack
 from serving.pool.partition import Ground, load_partition
 from serving.pool.query_batch import QueryBatch
 from serving.pool.shard import Shard
@@ -59,7 +59,7 @@ def test_queries_are_those_of_the_profiles(new_shard: NewShard, event: MakeEvent
     shard = new_shard()
     shard.append([event("u1", "i1"), event("u2", "i3"), event("u1", "i2")])
     users = ["u2", "nobody", "u1"]
-    sent: QueryBatch = pickle.loads(pickle.dumps(shard.queries(users, NOW + 60.0)))
+    sent: QueryBatch = unpack(pack(shard.queries(users, NOW + 60.0)))
     whole = shard.read(users, NOW + 60.0)
     assert sent.user_ids == tuple(users) and sent.is_known.tolist() == [True, False, True]
     for b, view in enumerate(whole):
