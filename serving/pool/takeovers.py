@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from recsys.errors import LedgerError, RecsysError
 from serving.pool.copies import Copies
@@ -17,11 +18,19 @@ from serving.pool.failpoints import failpoint
 from serving.pool.holdings import Holdings
 from serving.pool.leases import Leases
 from serving.pool.meters import Meters
-from serving.pool.partition import caught_up
+from serving.pool.partition import Partition, caught_up
 
 log = logging.getLogger(__name__)
 
 OPENING_TIMEOUT_S = 2.0
+CONFIRM_EVERY_S = 0.05
+"""A partition that was loaded waits about so long for others, to be confirmed with them."""
+
+
+class _Loaded(NamedTuple):
+    partition: Partition
+    n_replayed: int
+    started: float
 
 
 class Takeovers:
@@ -60,8 +69,7 @@ class Takeovers:
             failpoint("open.before_claim")
             may_open_at = self._claim(wanted)
             failpoint("open.after_claim")
-            for number, moment in may_open_at.items():
-                self._open(number, moment)
+            self._open(may_open_at)
         finally:
             self._opening.release()
 
@@ -77,25 +85,56 @@ class Takeovers:
             return {p: t for number in numbers for p, t in self._claim([number]).items()}
         return dict.fromkeys(numbers, self._leases.now() + wait_s)
 
-    def _open(self, number: int, may_open_at: float) -> None:
+    def _open(self, may_open_at: Mapping[int, float]) -> None:
+        """Load one after the other; those of the same moment are confirmed in one transaction."""
+        loaded: list[_Loaded] = []
+        since = time.perf_counter()
+        for number in may_open_at:
+            found = self._load(number)
+            if found is not None:
+                loaded.append(found)
+            if time.perf_counter() - since >= CONFIRM_EVERY_S:
+                self._serve(loaded, may_open_at)
+                loaded, since = [], time.perf_counter()
+        self._serve(loaded, may_open_at)
+
+    def _load(self, number: int) -> _Loaded | None:
         started = time.perf_counter()
         try:
             held = self._copies.take(number)
             n_before = 0 if held is None else held.n_folded
             partition = caught_up(self._holdings.ground, held, number)
-            n_replayed = partition.n_folded - (n_before if partition is held else 0)
-            self._sleep(max(0.0, may_open_at - self._leases.now()))
-            if self._leases.confirm([number]):
-                log.warning("partition %d was claimed by another shard", number)
-                return
         except RecsysError as error:
-            log.exception("partition %d cannot be opened; the others are served", number)
-            self._failed[number] = str(error)
+            self._fails(number, error)
+            return None
+        n_replayed = partition.n_folded - (n_before if partition is held else 0)
+        return _Loaded(partition, n_replayed, started)
+
+    def _serve(self, loaded: Sequence[_Loaded], may_open_at: Mapping[int, float]) -> None:
+        numbers = [one.partition.number for one in loaded]
+        if len(numbers) == 0:
             return
-        failpoint("open.before_serving")
-        self._holdings.put(partition)
-        self._failed.pop(number, None)
-        self._meters.opened(time.perf_counter() - started, n_replayed)
+        moment = max(may_open_at[number] for number in numbers)
+        self._sleep(max(0.0, moment - self._leases.now()))
+        try:
+            lost = set(self._leases.confirm(numbers))
+        except RecsysError as error:
+            for number in numbers:
+                self._fails(number, error)
+            return
+        for one in loaded:
+            number = one.partition.number
+            if number in lost:
+                log.warning("partition %d was claimed by another shard", number)
+                continue
+            failpoint("open.before_serving")
+            self._holdings.put(one.partition)
+            self._failed.pop(number, None)
+            self._meters.opened(time.perf_counter() - one.started, one.n_replayed)
+
+    def _fails(self, number: int, error: RecsysError) -> None:
+        log.error("partition %d cannot be opened, unlike others", number, exc_info=error)
+        self._failed[number] = str(error)
 
     def hand_over(self, number: int) -> None:
         """See ``Shard.hand_over``."""
