@@ -1,0 +1,93 @@
+"""What goes through the rerank steps: items in order, with what their scores are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.ranking import Floats
+from recsys.sources.base import Asked, Rows
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """n items, best first."""
+
+    rows: Rows
+    """(n,) distinct catalog rows."""
+    scores: Floats
+    """(n,) each the sum of its parts; falling until a step orders by more than scores."""
+    parts: Mapping[str, Floats]
+    """Name -> (n,) summands of the scores."""
+    found_by: npt.NDArray[np.int64]
+    """(n,) bits of the sources, in the order of ``source_names``."""
+    source_names: tuple[str, ...]
+    log_propensity: npt.NDArray[np.float64] | None = None
+    """(n,) where the order was drawn: the log of the probability of each item at its place, given
+    those before it."""
+    notes: tuple[str, ...] = ()
+    """Why items were held back, in words."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def pick(self, places: npt.NDArray[Any]) -> Ranked:
+        """The items at some places, in that order."""
+        odds = self.log_propensity
+        return replace(
+            self,
+            rows=self.rows[places],
+            scores=self.scores[places],
+            parts={name: values[places] for name, values in self.parts.items()},
+            found_by=self.found_by[places],
+            log_propensity=None if odds is None else odds[places],
+        )
+
+    def first(self, places: npt.NDArray[np.integer[Any]]) -> Ranked:
+        """All items: those at some distinct places, in that order, and then the others."""
+        rest = np.ones(len(self), np.bool_)
+        rest[places] = False
+        return self.pick(np.concatenate([places, np.flatnonzero(rest)]))
+
+    def with_part(self, name: str, values: Floats) -> Ranked:
+        """A further summand (n,) of the scores, and the order that they then have."""
+        more = np.asarray(values, np.float32)
+        scores: Floats = self.scores + more
+        changed = replace(self, scores=scores, parts={**self.parts, name: more})
+        return changed.pick(np.argsort(-scores, kind="stable"))
+
+
+class Step(Protocol):
+    """Makes an order into a better slate."""
+
+    @property
+    def name(self) -> str:
+        """As in ``reranking.steps``, and its file."""
+        ...
+
+    def apply(self, ranked: Ranked, asked: Asked, k: int) -> Ranked:
+        """Order anew.
+
+        Args:
+            ranked: n items.
+            asked: the question that they answer.
+            k: how many will be shown; positive.
+
+        Returns:
+            Some or all of these items, in an order of which the first k will be shown.
+        """
+        ...
+
+
+def relevance(scores: Floats) -> npt.NDArray[np.float64]:
+    """(n,) scores between 0, the least, and 1, the largest; of equal scores all are 1."""
+    if len(scores) == 0:
+        return np.zeros(0)
+    exact = scores.astype(np.float64)
+    least, spread = exact.min(), np.ptp(exact)
+    found: npt.NDArray[np.float64] = (exact - least) / spread if spread > 0 else np.ones(len(exact))
+    return found
