@@ -49,8 +49,11 @@ class SlateMaker:
             neighbours=bundle.neighbours,
         )
         self._options = _options(bundle, settings)
+        self._diverse_steps = steps_of(settings.reranking.with_diversity())
         self.trend = TrendMirror(bundle.settings.trend.half_lives_s, len(bundle.catalog))
-        self.make(Evidence(self.shelf.nobody), 0.0, SlateRequest())  # compiles
+        for diversity in (None, 0.5):
+            request = SlateRequest(diversity=diversity)
+            self.make(Evidence(self.shelf.nobody), 0.0, request)  # compiles
 
     def make(self, evidence: Evidence, as_of: float, request: SlateRequest) -> SlateReply:
         """The slate that evidence asks for; who it is for is left to the caller.
@@ -67,6 +70,7 @@ class SlateMaker:
             self._options,
             k=request.k,
             exclude_seen=request.exclude_seen,
+            steps=self._options.steps if request.diversity is None else self._diverse_steps,
             diversity=request.diversity,
             seed=request_id.int,
         )

@@ -69,7 +69,7 @@ class Step(Protocol):
         """As in ``reranking.steps``, and its file."""
         ...
 
-    def apply(self, ranked: Ranked, asked: Asked, k: int) -> Ranked:
+    def apply(self, ranked: Ranked, asked: Asked, k: int, /) -> Ranked:
         """Order anew.
 
         Args:
@@ -83,11 +83,28 @@ class Step(Protocol):
         ...
 
 
-def relevance(scores: Floats) -> npt.NDArray[np.float64]:
-    """(n,) scores between 0, the least, and 1, the largest; of equal scores all are 1."""
-    if len(scores) == 0:
+def place_scores(ranked: Ranked) -> npt.NDArray[np.float64]:
+    """(n,) the scores as of the places: the best one at the first, whichever item stands there.
+
+    So a step takes the order of those before it for what it is, not for what they scored.
+    """
+    found: npt.NDArray[np.float64] = -np.sort(-ranked.scores.astype(np.float64))
+    return found
+
+
+def relevance(ranked: Ranked) -> npt.NDArray[np.float64]:
+    """(n,) ``place_scores`` between 1, the best, and 0, the last; where all are equal all are 1."""
+    if len(ranked) == 0:
         return np.zeros(0)
-    exact = scores.astype(np.float64)
-    least, spread = exact.min(), np.ptp(exact)
-    found: npt.NDArray[np.float64] = (exact - least) / spread if spread > 0 else np.ones(len(exact))
+    exact = place_scores(ranked)
+    spread = float(exact[0] - exact[-1])
+    found: npt.NDArray[np.float64] = (exact - exact[-1]) / spread if spread > 0 else exact * 0 + 1
+    return found
+
+
+def directions(ranked: Ranked, asked: Asked) -> Floats:
+    """(n, D) item vectors at length 1; an item of which nothing is known keeps zeros."""
+    vectors = asked.shelf.items.vectors[ranked.rows]
+    norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))[:, None]
+    found: Floats = vectors / np.where(norms > 0, norms, 1).astype(np.float32)
     return found
