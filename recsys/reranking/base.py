@@ -105,6 +105,6 @@ def relevance(ranked: Ranked) -> npt.NDArray[np.float64]:
 def directions(ranked: Ranked, asked: Asked) -> Floats:
     """(n, D) item vectors at length 1; an item of which nothing is known keeps zeros."""
     vectors = asked.shelf.items.vectors[ranked.rows]
-    norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))[:, None]
-    found: Floats = vectors / np.where(norms > 0, norms, 1).astype(np.float32)
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    found: Floats = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
     return found
