@@ -39,11 +39,11 @@ class Caps:
             n = len(shelf.category_names)
             within_caps(ranked.rows, bounds, position, n, options.per_category, kept)
         if options.per_provider is not None:
-            codes = shelf.attribute_codes(options.provider)
+            codes = shelf.attribute_codes(options.provider)[ranked.rows]
             known = codes >= 0
             bounds = np.concatenate([[0], np.cumsum(known)]).astype(np.int64)
-            n = int(codes.max(initial=-1)) + 1
-            within_caps(ranked.rows, bounds, codes[known], n, options.per_provider, kept)
+            n, places = int(codes.max(initial=-1)) + 1, np.arange(len(codes))
+            within_caps(places, bounds, codes[known], n, options.per_provider, kept)
         n_over = len(ranked) - int(kept.sum())
         if n_over == 0:
             return ranked
@@ -58,8 +58,8 @@ def within_caps(
     """Take from ``kept`` what would be one too many of any of its groups, in order.
 
     Args:
-        rows: (n,) catalog rows, best first.
-        bounds: (N + 1,) offsets of each row's groups.
+        rows: (n,) rows, best first.
+        bounds: (N + 1,) offsets of the groups of all rows.
         group: numbers of the groups, from 0.
         n_groups: how many there are.
         most: the cap of each.
