@@ -11,7 +11,7 @@ from recsys.reranking.registry import steps_of
 from recsys.settings import Settings
 from recsys.shelf import Evidence, Shelf
 from recsys.slate import SlateOptions, make_slate
-from recsys.sources.gather import sources_of
+from recsys.sources.gather import quotas_of, sources_of
 from serving.api.schemas import SlateReply
 from serving.replies import slate_items
 from serving.trend_mirror import TrendMirror
@@ -91,8 +91,7 @@ class SlateMaker:
 def _options(bundle: Bundle, settings: Settings) -> SlateOptions:
     """What is the same for every request."""
     retrieval = bundle.settings.retrieval
-    is_set = "sources" in settings.retrieval.model_fields_set
-    quotas = (settings.retrieval if is_set else retrieval).sources
+    quotas = quotas_of(settings.retrieval, retrieval)
     is_large = len(bundle.catalog) >= retrieval.exact_below
     beyond = settings.serving.max_k
     sources = [(source, quota + beyond) for source, quota in sources_of(quotas)]

@@ -75,6 +75,11 @@ def variants_of(retrieval: RetrievalSettings, reranking: RerankingSettings) -> l
     return found
 
 
+def curve_names() -> dict[str, list[str]]:
+    """Step -> the variants of its curve, by rising trade-off."""
+    return {step: [f"{step} {d:g}" for d in CURVE] for step in ("mmr", "dpp")}
+
+
 def with_histories(
     asked: Asked, events: EventArrays, interest: InterestSettings, data: DataSettings
 ) -> Asked:

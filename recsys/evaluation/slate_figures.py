@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,6 +78,32 @@ def composition_figures(
             "n_short": int((lists[:, v] < 0).any(axis=1).sum()),
         }
         for v, name in enumerate(names)
+    }
+
+
+def curve_figures(
+    found: Mapping[str, Mapping[str, Any]], base: str, curves: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, Any]]:
+    """Accuracy against diversity, along the variants of one step.
+
+    Args:
+        found: ``composition_figures``.
+        base: the variant that gains are told against.
+        curves: name of a step -> its variants by rising trade-off.
+
+    Returns:
+        ``curves`` {step: [[NDCG, diversity]]} and ``diversity_gain_at_1pct`` {step: relative gain;
+        None where the base is right nowhere}.
+    """
+    at = {name: (figures["ndcg"]["mean"], figures["diversity"]) for name, figures in found.items()}
+    points = {step: [at[name] for name in names] for step, names in curves.items()}
+    is_sound = min(at[base]) > 0
+    return {
+        "curves": {step: [list(point) for point in line] for step, line in points.items()},
+        "diversity_gain_at_1pct": {
+            step: diversity_gain(at[base], line) if is_sound else None
+            for step, line in points.items()
+        },
     }
 
 

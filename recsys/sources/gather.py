@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from recsys.settings import RetrievalSettings
 from recsys.sources.base import Asked, Rows, Source
 from recsys.sources.names import check_quotas
 
@@ -47,6 +48,11 @@ def source(name: str) -> Source:
 def sources_of(quotas: Mapping[str, int]) -> list[tuple[Source, int]]:
     """Sources with how many items each may bring; those that may bring none are left out."""
     return [(source(name), quota) for name, quota in quotas.items() if quota > 0]
+
+
+def quotas_of(process: RetrievalSettings, bundle: RetrievalSettings) -> dict[str, int]:
+    """The quotas that a process sets, else those of its bundle."""
+    return (process if "sources" in process.model_fields_set else bundle).sources
 
 
 def whole_catalog(n_items: int) -> Candidates:

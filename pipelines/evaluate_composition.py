@@ -1,0 +1,88 @@
+"""The composition of a bundle on the record: sources and rerank steps, together and without each.
+
+Every variant answers the queries of the evaluation that ask for items new to the user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import ray
+
+from pipelines.past import Past, scatter
+from pipelines.splits import Split
+from recsys.errors import DataError
+from recsys.evaluation.composition import (
+    ENCODER,
+    Stage,
+    curve_names,
+    score_composition,
+    variants_of,
+    with_histories,
+)
+from recsys.evaluation.intervals import UserBootstrap
+from recsys.evaluation.protocol import ask
+from recsys.evaluation.slate_figures import composition_figures, curve_figures
+from recsys.evaluation.split import Queries, draw_users
+from recsys.shelf import Shelf
+
+
+def measure_composition(
+    past: Past, split: Split, whole: Queries, k: int, quotas: Mapping[str, int]
+) -> dict[str, Any]:
+    """Measure every variant; Ray is up.
+
+    Args:
+        past: the record beside the bundle.
+        split: where the queries begin.
+        whole: all queries of the split.
+        k: length of the slates.
+        quotas: of the sources.
+
+    Returns:
+        ``variants`` {name: ``ndcg``, ``less_first`` (paired, against the encoder alone),
+        ``diversity``, ``coverage``, ``exposure``, ``n_short``}, ``curves`` {mmr, dpp: [[NDCG,
+        diversity]]} and ``diversity_gain_at_1pct`` {mmr, dpp}.
+
+    Raises:
+        DataError: if no query asks for an item that is new to the user.
+    """
+    settings = past.settings
+    rng = np.random.default_rng(settings.evaluation.seed)
+    queries = _new_queries(past, draw_users(whole, settings.evaluation.max_queries, rng))
+    asked = ask(past.events, past.scene, queries, past.touches, settings)
+    asked = with_histories(asked, past.events, settings.interest, settings.data)
+    retrieval = settings.retrieval.model_copy(update={"sources": dict(quotas)})
+    variants = variants_of(retrieval, settings.reranking)
+    stage = ray.put(Stage(past.scene, _shelf(past)))
+    arguments = (k, variants, retrieval.n_candidates)
+    lists = scatter("composition", score_composition, stage, asked, arguments)["lists"]
+    before = past.scene.ts < (np.inf if split.start is None else split.start)
+    popularity = np.bincount(past.scene.item[before], minlength=len(past.catalog))
+    n_bootstrap = settings.evaluation.n_bootstrap
+    bootstrap = UserBootstrap(asked.queries.user, n_bootstrap, rng)
+    names = [variant.name for variant in variants]
+    directions = past.scene.items.directions
+    found = composition_figures(names, lists, asked.queries, popularity, directions, bootstrap)
+    return {
+        "variants": found,
+        "sources": dict(quotas),
+        "steps": list(settings.reranking.steps),
+        **curve_figures(found, ENCODER, curve_names()),
+    }
+
+
+def _shelf(past: Past) -> Shelf:
+    scene, settings = past.scene, past.settings
+    given = (settings.interest, settings.trend, scene.neighbours)
+    return Shelf(past.catalog, scene.items, scene.model, *given)
+
+
+def _new_queries(past: Past, queries: Queries) -> Queries:
+    kept = queries.with_targets(~past.touches.is_repeat(queries))
+    kept = kept.pick(np.flatnonzero(np.diff(kept.target_bounds)))
+    if len(kept) == 0:
+        raise DataError("split", "leaves only repeats to ask for", "Choose an earlier split")
+    return kept
