@@ -89,7 +89,8 @@ def make_slate(
     """
     asked = ask(shelf, evidence, trend_features, as_of, options)
     candidates = find(asked, options)
-    ranked = rerank(asked, candidates, options)
+    n = max(options.n_ranked, options.k) if len(options.steps) > 0 else options.k
+    ranked = rerank(rank(asked, candidates, n), asked, options)
     shown = ranked.pick(np.arange(min(options.k, len(ranked))))
     told = {**shown.parts, "trend": asked.trend}
     reasons = explain(shelf, evidence, trend_features, as_of, shown.rows, told)
@@ -147,11 +148,8 @@ def rank(asked: Asked, candidates: Candidates, n: int) -> Ranked:
     )
 
 
-def rerank(asked: Asked, candidates: Candidates, options: SlateOptions) -> Ranked:
-    """The ranking of the candidates after every step."""
-    has_steps = len(options.steps) > 0
-    n = max(options.n_ranked, options.k) if has_steps else options.k
-    ranked = rank(asked, candidates, n)
+def rerank(ranked: Ranked, asked: Asked, options: SlateOptions) -> Ranked:
+    """A ranking after every step."""
     for step in options.steps:
         ranked = step.apply(ranked, asked, options.k)
     return ranked

@@ -16,18 +16,19 @@ from recsys.evaluation.protocol import OURS, Result
 from recsys.evaluation.scene import Asked, Scene
 from recsys.evaluation.touched import recent_before
 from recsys.events import EventArrays
+from recsys.reranking.base import Ranked
 from recsys.reranking.options import DppSettings, MmrSettings, RerankingSettings
 from recsys.reranking.registry import steps_of
 from recsys.settings import DataSettings, InterestSettings, RetrievalSettings
 from recsys.shelf import Evidence, Shelf
-from recsys.slate import SlateOptions, find, rerank
+from recsys.slate import SlateOptions, find, rank, rerank
 from recsys.sources import base
 from recsys.sources.gather import sources_of
 
 ENCODER = "encoder"
 """The ranking of the whole catalog, as it is without sources and steps."""
 FULL = "full"
-CURVE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+CURVE = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
 """Trade-offs at which the curves of accuracy against diversity are drawn."""
 
 _ACTS, _SHOWN = "acts", "shown"
@@ -108,7 +109,7 @@ def score_composition(
         ``lists`` (Q, V, k) int32 catalog rows, best first; -1 = an empty place.
     """
     lists = np.full((len(asked), len(variants), k), -1, np.int32)
-    options = [_options(variant, k, n_ranked) for variant in variants]
+    options = [_options(variant, k) for variant in variants]
     trend = stage.scene.trend()
     for q in range(len(asked)):
         as_of = float(asked.queries.as_of[q])
@@ -117,18 +118,22 @@ def score_composition(
         allowed[asked.seen[asked.seen_bounds[q] : asked.seen_bounds[q + 1]]] = False
         evidence = _evidence(asked, q)
         question = base.Asked(stage.shelf, evidence, trend.features(), as_of, allowed, seed=q)
-        for v, chosen in enumerate(options):
-            slate = rerank(question, find(question, chosen), chosen).rows[:k]
+        rankings: dict[tuple[tuple[str, int], ...] | None, Ranked] = {}
+        for v, (variant, chosen) in enumerate(zip(variants, options, strict=True)):
+            asked_of = None if variant.sources is None else tuple(variant.sources.items())
+            if asked_of not in rankings:
+                n = max(k, n_ranked)
+                rankings[asked_of] = rank(question, find(question, chosen), n)
+            slate = rerank(rankings[asked_of], question, chosen).rows[:k]
             lists[q, v, : len(slate)] = slate
     return {"lists": lists}
 
 
-def _options(variant: Variant, k: int, n_ranked: int) -> SlateOptions:
+def _options(variant: Variant, k: int) -> SlateOptions:
     return SlateOptions(
         k=k,
         sources=None if variant.sources is None else sources_of(variant.sources),
         steps=steps_of(variant.reranking),
-        n_ranked=n_ranked,
     )
 
 

@@ -40,14 +40,14 @@ class Calibrate:
         self._options = options
 
     def apply(self, ranked: Ranked, asked: Asked, k: int, /) -> Ranked:
-        """``Step.apply``; what is not chosen follows in its order."""
+        """``Step.apply``; the chosen k stand first, in the order of the ranking."""
         options = self._options
         wanted = proportions(asked.shelf, asked.evidence, asked.as_of, options.half_life_s)
         if len(ranked) == 0 or not wanted.any() or options.weight == 0.0:
             return ranked
         runs = (ranked.rows, *asked.shelf.category_runs)
         trade_off = (options.weight, options.smoothing)
-        return ranked.first(calibrated_order(relevance(ranked), runs, wanted, k, trade_off))
+        return ranked.chosen(calibrated_order(relevance(ranked), runs, wanted, k, trade_off))
 
 
 def proportions(shelf: Shelf, evidence: Evidence, as_of: float, half_life_s: float) -> Doubles:

@@ -40,11 +40,11 @@ class Dpp:
         self._diversity = options.diversity
 
     def apply(self, ranked: Ranked, asked: Asked, k: int, /) -> Ranked:
-        """``Step.apply``; what is not chosen follows in its order."""
+        """``Step.apply``; the chosen k stand first, in the order of the ranking."""
         d = self._diversity if asked.diversity is None else asked.diversity
         if d == 0.0:
             return ranked
-        return ranked.first(dpp_order(relevance(ranked), directions(ranked, asked), k, d))
+        return ranked.chosen(dpp_order(relevance(ranked), directions(ranked, asked), k, d))
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})  # type: ignore[untyped-decorator]

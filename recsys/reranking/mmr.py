@@ -32,9 +32,9 @@ class Mmr:
         self._diversity = options.diversity
 
     def apply(self, ranked: Ranked, asked: Asked, k: int, /) -> Ranked:
-        """``Step.apply``; what is not chosen follows in its order."""
+        """``Step.apply``; the chosen k stand first, in the order of the ranking."""
         d = self._diversity if asked.diversity is None else asked.diversity
-        return ranked.first(mmr_order(relevance(ranked), directions(ranked, asked), k, d))
+        return ranked.chosen(mmr_order(relevance(ranked), directions(ranked, asked), k, d))
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})  # type: ignore[untyped-decorator]
