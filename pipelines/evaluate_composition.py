@@ -24,8 +24,11 @@ from recsys.evaluation.composition import (
 )
 from recsys.evaluation.intervals import UserBootstrap
 from recsys.evaluation.protocol import ask
+from recsys.evaluation.quotas import answer_places, fit_quotas, found_share
+from recsys.evaluation.scene import Asked
 from recsys.evaluation.slate_figures import composition_figures, curve_figures
-from recsys.evaluation.split import Queries, draw_users
+from recsys.evaluation.split import Queries, draw_users, time_queries
+from recsys.settings import RetrievalSettings
 from recsys.shelf import Shelf
 
 
@@ -44,7 +47,9 @@ def measure_composition(
     Returns:
         ``variants`` {name: ``ndcg``, ``less_first`` (paired, against the encoder alone),
         ``diversity``, ``coverage``, ``exposure``, ``n_short``}, ``curves`` {mmr, dpp: [[NDCG,
-        diversity]]} and ``diversity_gain_at_1pct`` {mmr, dpp}.
+        diversity]]}, ``diversity_gain_at_1pct`` {mmr, dpp}, and ``fitted_sources``: quotas of at
+        most ``n_candidates`` in sum that find most right answers of a tail before the split
+        (``quotas``, ``found``, and ``found_evenly`` by even ones); None without split time.
 
     Raises:
         DataError: if no query asks for an item that is new to the user.
@@ -52,8 +57,9 @@ def measure_composition(
     settings = past.settings
     rng = np.random.default_rng(settings.evaluation.seed)
     queries = _new_queries(past, draw_users(whole, settings.evaluation.max_queries, rng))
-    asked = ask(past.events, past.scene, queries, past.touches, settings)
-    asked = with_histories(asked, past.events, settings.interest, settings.data)
+    if len(queries) == 0:
+        raise DataError("split", "leaves only repeats to ask for", "Choose an earlier split")
+    asked = _asked(past, queries)
     retrieval = settings.retrieval.model_copy(update={"sources": dict(quotas)})
     variants = variants_of(retrieval, settings.reranking)
     stage = ray.put(Stage(past.scene, _shelf(past)))
@@ -70,8 +76,51 @@ def measure_composition(
         "variants": found,
         "sources": dict(quotas),
         "steps": list(settings.reranking.steps),
+        "fitted_sources": _fitted(past, stage, split, retrieval),
         **curve_figures(found, ENCODER, curve_names()),
     }
+
+
+def _fitted(
+    past: Past, stage: Any, split: Split, retrieval: RetrievalSettings
+) -> dict[str, Any] | None:
+    """Quotas for the sources that are asked."""
+    names = [name for name, quota in retrieval.sources.items() if quota > 0]
+    if split.start is None or len(names) == 0:
+        return None
+    tail = _tail(past, split.start)
+    if len(tail) == 0:
+        return None
+    asked = _asked(past, tail)
+    budget = retrieval.n_candidates
+    found = scatter("sources", _places, stage, asked, (names, budget))["places"]
+    quotas = fit_quotas(found, budget, budget)
+    return {
+        "quotas": dict(zip(names, quotas.tolist(), strict=True)),
+        "found": found_share(found, quotas),
+        "found_evenly": found_share(found, np.full(len(names), budget // len(names))),
+    }
+
+
+def _places(stage: Stage, asked: Asked, names: list[str], wanted: int) -> dict[str, Any]:
+    return {"places": answer_places(stage, asked, names, wanted)}
+
+
+def _tail(past: Past, start: float) -> Queries:
+    """Queries of the last events before the split."""
+    settings = past.settings
+    ts = past.events.ts[past.events.ts < start]
+    since = np.quantile(ts, 1.0 - settings.ranking.validation_share) if len(ts) > 0 else start
+    whole = time_queries(past.events, past.positive, float(since))
+    whole = whole.pick(np.flatnonzero(whole.as_of < start))
+    rng = np.random.default_rng(settings.evaluation.seed)
+    return _new_queries(past, draw_users(whole, settings.ranking.n_validation_queries, rng))
+
+
+def _asked(past: Past, queries: Queries) -> Asked:
+    settings = past.settings
+    asked = ask(past.events, past.scene, queries, past.touches, settings)
+    return with_histories(asked, past.events, settings.interest, settings.data)
 
 
 def _shelf(past: Past) -> Shelf:
@@ -82,7 +131,4 @@ def _shelf(past: Past) -> Shelf:
 
 def _new_queries(past: Past, queries: Queries) -> Queries:
     kept = queries.with_targets(~past.touches.is_repeat(queries))
-    kept = kept.pick(np.flatnonzero(np.diff(kept.target_bounds)))
-    if len(kept) == 0:
-        raise DataError("split", "leaves only repeats to ask for", "Choose an earlier split")
-    return kept
+    return kept.pick(np.flatnonzero(np.diff(kept.target_bounds)))

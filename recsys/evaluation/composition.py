@@ -6,7 +6,7 @@ catalog; a variant changes the sources that are asked, or the steps, and nothing
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -110,14 +110,7 @@ def score_composition(
     """
     lists = np.full((len(asked), len(variants), k), -1, np.int32)
     options = [_options(variant, k) for variant in variants]
-    trend = stage.scene.trend()
-    for q in range(len(asked)):
-        as_of = float(asked.queries.as_of[q])
-        trend.advance_to(as_of)
-        allowed = stage.scene.candidates(as_of)
-        allowed[asked.seen[asked.seen_bounds[q] : asked.seen_bounds[q + 1]]] = False
-        evidence = _evidence(asked, q)
-        question = base.Asked(stage.shelf, evidence, trend.features(), as_of, allowed, seed=q)
+    for q, question in enumerate(questions(stage, asked)):
         rankings: dict[tuple[tuple[str, int], ...] | None, Ranked] = {}
         for v, (variant, chosen) in enumerate(zip(variants, options, strict=True)):
             asked_of = None if variant.sources is None else tuple(variant.sources.items())
@@ -127,6 +120,23 @@ def score_composition(
             slate = rerank(rankings[asked_of], question, chosen).rows[:k]
             lists[q, v, : len(slate)] = slate
     return {"lists": lists}
+
+
+def questions(stage: Stage, asked: Asked) -> Iterator[base.Asked]:
+    """Each query as it would have been asked at its moment; seen items may not be shown.
+
+    Args:
+        stage: the past.
+        asked: the queries, ``with_histories``.
+    """
+    trend = stage.scene.trend()
+    for q in range(len(asked)):
+        as_of = float(asked.queries.as_of[q])
+        trend.advance_to(as_of)
+        allowed = stage.scene.candidates(as_of)
+        allowed[asked.seen[asked.seen_bounds[q] : asked.seen_bounds[q + 1]]] = False
+        given = (stage.shelf, _evidence(asked, q), trend.features(), as_of, allowed)
+        yield base.Asked(*given, seed=q)
 
 
 def _options(variant: Variant, k: int) -> SlateOptions:

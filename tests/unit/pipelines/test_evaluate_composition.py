@@ -33,3 +33,6 @@ def test_every_source_and_step_is_measured(monkeypatch: pytest.MonkeyPatch) -> N
     assert variants[FULL]["diversity"] > variants[ENCODER]["diversity"]
     assert found["diversity_gain_at_1pct"]["mmr"] >= 0.0
     assert len(found["curves"]["dpp"]) == 9
+    fitted = found["fitted_sources"]
+    assert set(fitted["quotas"]) == {"interest", "trend"}
+    assert 0.0 < fitted["found"] <= 1.0
