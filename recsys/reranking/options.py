@@ -101,12 +101,19 @@ class RerankingSettings(Section):
     seen_cooldown_s: PositiveFloat | None = None
     """Seconds after its last touch at which a seen item may come back; None = never."""
     fatigue: FatigueSettings = FatigueSettings()
+    """What was shown again and again without an answer loses."""
     freshness: FreshnessSettings = FreshnessSettings()
+    """Young items are lifted."""
     caps: CapsSettings = CapsSettings()
+    """At most so many items of a category or provider."""
     calibrate: CalibrateSettings = CalibrateSettings()
+    """The proportions of the user's interests are kept."""
     mmr: MmrSettings = MmrSettings()
+    """Maximal marginal relevance."""
     dpp: DppSettings = DppSettings()
+    """A determinantal point process."""
     sample: SampleSettings = SampleSettings()
+    """Slates are drawn, and say how probable they were."""
 
     @model_validator(mode="after")
     def _steps_exist_in_order(self) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ def test_every_source_and_step_is_measured(monkeypatch: pytest.MonkeyPatch) -> N
     past = Past(None, log.catalog, *known)  # type: ignore[arg-type]
     split = Split("time:0.8", log.start)
     found = measure_composition(past, split, log.queries, 5, {"interest": 20, "trend": 20})
-    variants = found["variants"]
+    variants = json.loads(json.dumps(found))["variants"]
     assert {ENCODER, FULL, "without source trend", "without step caps"} <= set(variants)
     assert variants[FULL]["diversity"] > variants[ENCODER]["diversity"]
     assert found["diversity_gain_at_1pct"]["mmr"] >= 0.0
