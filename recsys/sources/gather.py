@@ -51,8 +51,9 @@ def sources_of(quotas: Mapping[str, int]) -> list[tuple[Source, int]]:
 
 
 def quotas_of(process: RetrievalSettings, bundle: RetrievalSettings) -> dict[str, int]:
-    """The quotas that a process sets, else those of its bundle."""
-    return (process if "sources" in process.model_fields_set else bundle).sources
+    """The quotas of a process where it sets others than the defaults, else those of its bundle."""
+    is_set = process.sources != RetrievalSettings().sources
+    return (process if is_set else bundle).sources
 
 
 def whole_catalog(n_items: int) -> Candidates:

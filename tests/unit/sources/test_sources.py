@@ -15,7 +15,7 @@ from recsys.settings import RetrievalSettings, load
 from recsys.shelf import Evidence, Shelf
 from recsys.slate import SlateOptions, make_slate
 from recsys.sources.base import Asked
-from recsys.sources.gather import gather, names_in, source, sources_of
+from recsys.sources.gather import gather, names_in, quotas_of, source, sources_of
 from recsys.sources.names import source_names
 from recsys.testing.fakes import BruteRetriever, DecayedPairs
 from tests.unit.reranking.worlds import DAY, NOW, asked_of, evidence_of, shelf_of
@@ -112,6 +112,14 @@ def test_quotas_that_cannot_be_are_refused(quotas: str, said: str) -> None:
 def test_all_sources_are_asked_unless_settings_say_otherwise() -> None:
     assert set(RetrievalSettings().sources) == set(source_names())
     assert load(assignments=["retrieval.sources={trend: 5}"]).retrieval.sources == {"trend": 5}
+
+
+def test_a_process_that_sets_no_quotas_takes_those_of_its_bundle() -> None:
+    bundle = RetrievalSettings(sources={"trend": 5})
+    assert quotas_of(RetrievalSettings(), bundle) == {"trend": 5}
+    written_out = RetrievalSettings.model_validate(RetrievalSettings().model_dump())
+    assert quotas_of(written_out, bundle) == {"trend": 5}
+    assert quotas_of(RetrievalSettings(sources={"fresh": 9}), bundle) == {"fresh": 9}
 
 
 def test_without_settings_a_slate_is_the_ranking_to_the_last_bit(
