@@ -22,12 +22,14 @@ from recsys.evaluation.composition import (
     variants_of,
     with_histories,
 )
+from recsys.evaluation.fatigue import fit_discount, read_impressions
 from recsys.evaluation.intervals import UserBootstrap
 from recsys.evaluation.protocol import ask
 from recsys.evaluation.quotas import answer_places, fit_quotas, found_share
 from recsys.evaluation.scene import Asked
 from recsys.evaluation.slate_figures import composition_figures, curve_figures
 from recsys.evaluation.split import Queries, draw_users, time_queries
+from recsys.reranking.fatigue import IMPRESSION
 from recsys.settings import RetrievalSettings
 from recsys.shelf import Shelf
 
@@ -50,6 +52,7 @@ def measure_composition(
         diversity]]}, ``diversity_gain_at_1pct`` {mmr, dpp}, and ``fitted_sources``: quotas of at
         most ``n_candidates`` in sum that find most right answers of a tail before the split
         (``quotas``, ``found``, and ``found_evenly`` by even ones); None without split time.
+        ``fitted_fatigue`` has the ``discount`` that a log with impressions says; None without.
 
     Raises:
         DataError: if no query asks for an item that is new to the user.
@@ -77,6 +80,7 @@ def measure_composition(
         "sources": dict(quotas),
         "steps": list(settings.reranking.steps),
         "fitted_sources": _fitted(past, stage, split, retrieval),
+        "fitted_fatigue": _fatigue(past, np.inf if split.start is None else split.start),
         **curve_figures(found, ENCODER, curve_names()),
     }
 
@@ -99,6 +103,19 @@ def _fitted(
         "quotas": dict(zip(names, quotas.tolist(), strict=True)),
         "found": found_share(found, quotas),
         "found_evenly": found_share(found, np.full(len(names), budget // len(names))),
+    }
+
+
+def _fatigue(past: Past, until: float) -> dict[str, Any] | None:
+    """What impressions before a moment say of fatigue, all items taken for equally liked."""
+    if not np.any(past.events.kind == IMPRESSION):
+        return None
+    known = past.events.kept(np.flatnonzero(past.events.ts < until))
+    shown = read_impressions(known, IMPRESSION, past.settings.reranking.fatigue.half_life_s)
+    return {
+        "discount": fit_discount(shown.n_before, shown.is_answered),
+        "n_impressions": len(shown.event),
+        "n_answered": int(shown.is_answered.sum()),
     }
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipelines import evaluate_composition
@@ -34,6 +36,18 @@ def test_every_source_and_step_is_measured(monkeypatch: pytest.MonkeyPatch) -> N
     assert variants[FULL]["diversity"] > variants[ENCODER]["diversity"]
     assert found["diversity_gain_at_1pct"]["mmr"] >= 0.0
     assert len(found["curves"]["dpp"]) == 9
+    assert found["fitted_fatigue"] is None  # nobody was shown anything
     fitted = found["fitted_sources"]
     assert set(fitted["quotas"]) == {"interest", "trend"}
     assert 0.0 < fitted["found"] <= 1.0
+
+
+def test_impressions_of_a_log_tell_the_discount() -> None:
+    log = Log()
+    kind = np.where(np.arange(len(log.events)) % 3 > 0, "impression", log.events.kind)
+    events = replace(log.events, kind=kind.astype(object))
+    known = (events, log.positive, log.scene, log.touches, SETTINGS)
+    past = Past(None, log.catalog, *known)  # type: ignore[arg-type]
+    found = evaluate_composition._fatigue(past, log.start)
+    assert found is not None and found["discount"] >= 0.0
+    assert found["n_impressions"] == (events.ts[kind == "impression"] < log.start).sum()
