@@ -20,10 +20,15 @@ def settings_yaml(settings: Settings) -> str:
     return "\n".join(lines)
 
 
-def _fields(section: Section) -> Iterator[str]:
+def _fields(section: Section, indent: str = "  ") -> Iterator[str]:
     values = section.model_dump(mode="json")
     for name, field in type(section).model_fields.items():
-        for line in textwrap.wrap(field.description or "", 94):
-            yield f"  # {line}"
+        for line in textwrap.wrap(field.description or "", 96 - len(indent)):
+            yield f"{indent}# {line}"
+        inner = getattr(section, name)
+        if isinstance(inner, Section):
+            yield f"{indent}{name}:"
+            yield from _fields(inner, f"{indent}  ")
+            continue
         text = yaml.safe_dump(values[name], default_flow_style=True, width=88)
-        yield textwrap.indent(f"{name}: {text.removesuffix('...' + chr(10)).rstrip()}", "  ")
+        yield textwrap.indent(f"{name}: {text.removesuffix('...' + chr(10)).rstrip()}", indent)

@@ -15,6 +15,7 @@ import ray
 import typer
 from plotly.offline import get_plotlyjs
 
+from pipelines.evaluate_composition import measure_composition
 from pipelines.job import (
     ConfigOption,
     Job,
@@ -35,6 +36,7 @@ from pipelines.splits import Split, parse_split, share_of
 from recsys.bundle import load_manifest
 from recsys.errors import ConfigError, DataError, LeakageError
 from recsys.evaluation.baselines import POPULAR_WINDOWS_S
+from recsys.evaluation.composition import FULL
 from recsys.evaluation.lives import interests_over_time, most_active
 from recsys.evaluation.protocol import (
     OURS,
@@ -59,6 +61,7 @@ from recsys.evaluation.summary import (
 )
 from recsys.interest.stored import LEARNED, ZERO_SHOT
 from recsys.shelf import Shelf
+from recsys.sources.gather import quotas_of
 
 N_LIVES = 4
 
@@ -85,6 +88,7 @@ def run(
     k: int = 10,
     bundle_id: str | None = None,
     allow_future_bundle: bool = False,
+    composition: bool = False,
 ) -> dict[str, Any]:
     """Measure a bundle.
 
@@ -95,12 +99,13 @@ def run(
         k: the cut-off of the metrics; positive.
         bundle_id: which bundle; None = the published one.
         allow_future_bundle: measure although the bundle knows the answers; the report says so.
+        composition: also measure sources and rerank steps, all together and without each.
 
     Returns:
         The report: ``ndcg10`` and ``popular_best_ndcg10`` (of the given k), ``systems`` {name:
         NDCG}, ``new`` and ``repeats`` with every metric, ``strata``, ``slates``, ``split``,
-        ``ratings`` (RMSE and MAE; None without ratings to predict), and ``files`` of the reports
-        in the store.
+        ``ratings`` (RMSE and MAE; None without ratings to predict), ``composition`` (where it was
+        asked for), and ``files`` of the reports in the store.
 
     Raises:
         LeakageError: if the bundle knows data from the split on.
@@ -118,6 +123,9 @@ def run(
         first = float(whole.as_of.min()) if chosen.start is None else chosen.start
         is_future = _check_time(job, bundle_id, first, allow_future_bundle)
     report = _measured(past, chosen, whole, k, stages)
+    if composition:
+        with timed(stages, "composition"):
+            report["composition"] = _composition(job, past, chosen, whole, report)
     report["bundle_saw_answers"] = is_future
     with timed(stages, "lives"):
         scene, settings = past.scene, past.settings
@@ -179,6 +187,18 @@ def _measured(
             },
             **_circumstances(past),
         }
+
+
+def _composition(
+    job: Job, past: Past, split: Split, whole: Queries, report: dict[str, Any]
+) -> dict[str, Any]:
+    """Sources and steps, and how much more of the catalog they show than popularity does."""
+    quotas = quotas_of(job.settings.retrieval, past.settings.retrieval)
+    with ray_session():
+        found = measure_composition(past, split, whole, report["k"], quotas)
+    best = report["slates"][report["popular_best"]]["coverage"]
+    ratio = found["variants"][FULL]["coverage"] / best if best > 0 else None
+    return {**found, "coverage_ratio": ratio}
 
 
 def _circumstances(past: Past) -> dict[str, Any]:
@@ -258,6 +278,9 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of the command
     allow_future_bundle: Annotated[
         bool, typer.Option(help="Measure although the bundle knows the answers.")
     ] = False,
+    composition: Annotated[
+        bool, typer.Option(help="Also measure sources and rerank steps, with and without each.")
+    ] = False,
     ledger: LedgerOption = None,
     tenant: TenantOption = "default",
     config: ConfigOption = None,
@@ -269,7 +292,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of the command
     before the split: `pipelines.embed --until`)
     """
     job = open_job(store, ledger, tenant, config, assignments)
-    finish(run(job, split, k, bundle, allow_future_bundle))
+    finish(run(job, split, k, bundle, allow_future_bundle, composition))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -39,6 +39,8 @@ class Catalog:
     """(N,) Unix seconds from which an item can be had; -inf = always."""
     available_until: npt.NDArray[np.float64]
     """(N,) Unix seconds until which (exclusive) it can be had; inf = for ever."""
+    attributes: list[dict[str, str]] = field(default_factory=list)
+    """Further facts by name; the empty list = of no item there are any."""
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -79,6 +81,12 @@ class Catalog:
         """A name to show: the title, else the id."""
         return self.titles[row] or self.item_ids[row]
 
+    def attribute(self, name: str) -> list[str | None]:
+        """One attribute of every item; None where an item lacks it."""
+        if len(self.attributes) == 0:
+            return [None] * len(self)
+        return [known.get(name) for known in self.attributes]
+
     def to_table(self, tenant: str = DEFAULT_TENANT) -> pa.Table:
         """The catalog as a table of ``recsys.schema.ITEMS``; ``catalog_from_items`` reads it."""
         columns: dict[str, pa.Array] = {
@@ -90,14 +98,18 @@ class Catalog:
             "available_from": _timestamps(self.available_from),
             "available_until": _timestamps(self.available_until),
         }
+        if len(self.attributes) > 0:
+            listed = [list(known.items()) or None for known in self.attributes]
+            columns["attributes"] = pa.array(listed, _ATTRIBUTES)
         whole = [
-            columns.get(field.name, pa.nulls(len(self), field.type)).cast(field.type)
-            for field in ITEMS
+            columns.get(column.name, pa.nulls(len(self), column.type)).cast(column.type)
+            for column in ITEMS
         ]
         return pa.Table.from_arrays(whole, schema=ITEMS)
 
 
 _CATEGORIES = pa.list_(pa.string())
+_ATTRIBUTES = pa.map_(pa.string(), pa.string())
 
 
 def catalog_from_items(
@@ -128,6 +140,7 @@ def catalog_from_items(
         categories=_picked(_categories(table), rows, ()),
         available_from=_picked_times(starts, rows, -np.inf),
         available_until=_picked_times(ends, rows, np.inf),
+        attributes=_attributes(table, rows),
     )
 
 
@@ -146,6 +159,18 @@ def _categories(table: pa.Table) -> list[tuple[str, ...]]:
     if "categories" not in table.column_names:
         return [()] * len(table)
     return [tuple(_clean(names or ())) for names in table["categories"].to_pylist()]
+
+
+def _attributes(table: pa.Table, rows: npt.NDArray[np.int64]) -> list[dict[str, str]]:
+    if "attributes" not in table.column_names or table["attributes"].null_count == len(table):
+        return []
+    said = [{k: v for k, v in known or () if v is not None} for known in _maps(table)]
+    return [said[row] if row >= 0 else {} for row in rows]
+
+
+def _maps(table: pa.Table) -> list[list[tuple[str, str | None]] | None]:
+    found: list[list[tuple[str, str | None]] | None] = table["attributes"].to_pylist()
+    return found
 
 
 def _clean(names: Iterable[str | None]) -> Iterator[str]:

@@ -12,8 +12,10 @@ from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
+    AfterValidator,
     Field,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -21,7 +23,9 @@ from pydantic import (
 )
 
 from recsys.errors import ConfigError
+from recsys.reranking.options import RerankingSettings
 from recsys.section import HalfLives, Section, Share
+from recsys.sources.names import check_quotas
 from recsys.training.options import ModelSettings, TrainSettings
 
 HOUR_S = 3_600.0
@@ -146,8 +150,17 @@ class TrendSettings(Section):
 class RetrievalSettings(Section):
     """Finding candidates among all items."""
 
+    sources: Annotated[dict[str, NonNegativeInt], AfterValidator(check_quotas)] = {
+        "interest": 500,
+        "trend": 500,
+        "neighbours": 500,
+        "fresh": 500,
+    }
+    """Sources of a large catalog, with how many candidates each brings beyond ``serving.max_k``
+    (``interest``: for each query vector); one that is left out, or has 0, is not asked. Catalogs
+    smaller than ``exact_below`` are scored as a whole. A process may set others than its bundle."""
     n_candidates: PositiveInt = 500
-    """Candidates from each source."""
+    """Candidates, best first, that the rerank steps choose from."""
     exact_below: PositiveInt = 50_000
     """Catalogs smaller than this are searched exactly; larger ones by HNSW."""
     hnsw_links: PositiveInt = 32
@@ -255,6 +268,7 @@ class Settings(Section):
     train: TrainSettings = TrainSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     ranking: RankingSettings = RankingSettings()
+    reranking: RerankingSettings = RerankingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     serving: ServingSettings = ServingSettings()
 

@@ -69,6 +69,25 @@ class Shelf:
         ]
 
     @cached_property
+    def category_runs(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """``category_rows`` end to end: offsets (N + 1,) and positions."""
+        sizes = [len(rows) for rows in self.category_rows]
+        bounds = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        return bounds, np.concatenate([*self.category_rows, np.zeros(0, np.int64)])
+
+    def attribute_codes(self, name: str) -> npt.NDArray[np.int64]:
+        """(N,) number of each item's value of an attribute; -1 = it has none. Made once."""
+        if name not in self._codes:
+            values = self.catalog.attribute(name)
+            number = {value: i for i, value in enumerate(sorted({v for v in values if v}))}
+            self._codes[name] = np.array([number.get(v or "", -1) for v in values], np.int64)
+        return self._codes[name]
+
+    @cached_property
+    def _codes(self) -> dict[str, npt.NDArray[np.int64]]:
+        return {}
+
+    @cached_property
     def category_shares(self) -> npt.NDArray[np.float64]:
         """(C,) share of all category labels of the catalog."""
         counts = np.zeros(len(self.category_names))
@@ -100,6 +119,10 @@ class Evidence:
     """(R,) ratings or dwell; as ``recent_kind``."""
     seen: npt.NDArray[np.integer[Any]] = field(default_factory=_none)
     """Rows of items that the user has touched."""
+    shown_item: npt.NDArray[np.integer[Any]] = field(default_factory=_none)
+    """(I,) rows of items in slates that the user was shown (impressions); negative = unknown."""
+    shown_ts: npt.NDArray[np.float64] = field(default_factory=_no_times)
+    """(I,) Unix seconds."""
 
 
 def neighbour_part(shelf: Shelf, evidence: Evidence, as_of: float) -> Floats | None:

@@ -1,16 +1,24 @@
-"""The slate: the best candidates in order, each with the parts of its score and a reason."""
+"""The slate: query -> candidate sources -> ranking -> rerank steps -> the best items, explained."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from recsys.ranking import Floats, fresh_part, interest_part, top_k, total, trend_part
+from recsys.ranking import Floats, interest_part, top_k, total
 from recsys.reasons import Reason, explain
-from recsys.shelf import Evidence, Shelf, neighbour_part
+from recsys.reranking.base import Ranked, Step
+from recsys.reranking.seen import still_seen
+from recsys.retrieval import Retriever
+from recsys.shelf import Evidence, Shelf
+from recsys.sources.base import Asked, Bools, Source
+from recsys.sources.gather import Candidates, gather, given, names_in, whole_catalog
+
+N_RANKED = 500
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,10 @@ class SlateItem:
     score: float
     parts: dict[str, float]
     reason: Reason
+    sources: list[str]
+    """The sources that found it; ``all`` where the whole catalog was scored."""
+    log_propensity: float | None = None
+    """Where slates are drawn: log of the probability of the item here, given those before it."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,8 @@ class Slate:
 
     as_of: float
     items: list[SlateItem]
+    reason: str | None = None
+    """Why there are fewer items than were asked for; None = there are not."""
 
 
 @dataclass(frozen=True)
@@ -41,75 +55,137 @@ class SlateOptions:
     k: int = 10
     exclude_seen: bool = True
     candidates: npt.NDArray[np.integer[Any]] | None = None
-    """Rows to choose from; None = the whole catalog, exactly."""
+    """Rows to choose from, whatever the sources say; None = what the sources find."""
+    sources: Sequence[tuple[Source, int]] | None = None
+    """Sources with how many items each may bring; None = the whole catalog, exactly."""
+    retriever: Retriever | None = None
+    """Of the sources that look for near items."""
+    steps: Sequence[Step] = ()
+    """What is done with the ranking; nothing = it is the slate."""
+    n_ranked: int = N_RANKED
+    """Items, best first, that the steps choose from."""
+    seen_cooldown_s: float | None = None
+    """Seconds after which seen items may come back; None = never."""
+    diversity: float | None = None
+    """In [0, 1], in place of what the settings of the steps say."""
+    seed: int = 0
+    """Of draws."""
 
 
 def make_slate(
     shelf: Shelf, evidence: Evidence, trend_features: Floats, as_of: float, options: SlateOptions
 ) -> Slate:
-    """Score candidates, drop what may not be shown, keep the best and explain them.
+    """Find candidates, score them, drop what may not be shown, rerank, and explain the best.
 
     Args:
         shelf: of the bundle.
         evidence: the profile at ``as_of``.
         trend_features: (N, Ht) log(1 + decayed popularity) at ``as_of``, of the whole catalog.
         as_of: Unix seconds.
-        options: length, seen filter, candidates.
+        options: length, seen filter, sources, steps.
 
     Returns:
         At most ``k`` items, best first; of equal scores the lower catalog row first.
     """
-    chosen, allowed = _candidates(shelf, evidence, trend_features, as_of, options)
-    rows = slice(None) if options.candidates is None else chosen  # a slice copies nothing
-    trend = trend_part(evidence.query, shelf.items.warm, trend_features)
-    found = {
-        "interest": interest_part(evidence.query.vectors[0], shelf.items.vectors[rows]),
-        "trend": trend[rows],
-    }
-    born, lives = shelf.catalog.available_from, shelf.trend.half_lives_s
-    fresh = fresh_part(evidence.query, born, as_of, lives)
-    if fresh is not None:
-        found["fresh"] = fresh[rows]
-    near = neighbour_part(shelf, evidence, as_of)
-    if near is not None:
-        found["neighbours"] = near[rows]
-    scores = total(found)
-    best = top_k(scores, allowed, options.k)
-    told = {**{name: values[best] for name, values in found.items()}, "trend": trend}
-    reasons = explain(shelf, evidence, trend_features, as_of, chosen[best], told)
-    return Slate(
+    asked = ask(shelf, evidence, trend_features, as_of, options)
+    candidates = find(asked, options)
+    n = max(options.n_ranked, options.k) if len(options.steps) > 0 else options.k
+    ranked = rerank(rank(asked, candidates, n), asked, options)
+    shown = ranked.pick(np.arange(min(options.k, len(ranked))))
+    told = {**shown.parts, "trend": asked.trend}
+    reasons = explain(shelf, evidence, trend_features, as_of, shown.rows, told)
+    items = [_item(shelf, shown, place, reason) for place, reason in enumerate(reasons)]
+    missing = len(items) < options.k
+    return Slate(as_of, items, _why_short(asked, candidates, ranked, options) if missing else None)
+
+
+def ask(
+    shelf: Shelf, evidence: Evidence, trend_features: Floats, as_of: float, options: SlateOptions
+) -> Asked:
+    """The question of a slate; arguments as of ``make_slate``."""
+    allowed = eligible(shelf, trend_features, as_of)
+    if options.exclude_seen and len(evidence.seen) > 0:
+        allowed[still_seen(evidence, as_of, options.seen_cooldown_s)] = False
+    return Asked(
+        shelf,
+        evidence,
+        trend_features,
         as_of,
-        [
-            SlateItem(
-                row=int(chosen[i]),
-                item_id=shelf.catalog.item_ids[chosen[i]],
-                title=shelf.catalog.label(int(chosen[i])),
-                rank=place + 1,
-                score=float(scores[i]),
-                parts={name: float(values[i]) for name, values in found.items()},
-                reason=reason,
-            )
-            for place, (i, reason) in enumerate(zip(best, reasons, strict=True))
-        ],
+        allowed,
+        options.retriever,
+        options.diversity,
+        options.seed,
     )
 
 
-def eligible(shelf: Shelf, trend_features: Floats, as_of: float) -> npt.NDArray[np.bool_]:
+def find(asked: Asked, options: SlateOptions) -> Candidates:
+    """The candidates of a question."""
+    if options.candidates is not None:
+        return given(options.candidates)
+    if options.sources is None:
+        return whole_catalog(len(asked.allowed))
+    return gather(asked, options.sources)
+
+
+def rank(asked: Asked, candidates: Candidates, n: int) -> Ranked:
+    """The n best of the candidates that may be shown; of equal scores the lower row first."""
+    rows = slice(None) if candidates.is_whole else candidates.rows  # a slice copies nothing
+    found = {
+        "interest": interest_part(asked.evidence.query.vectors[0], asked.shelf.items.vectors[rows]),
+        "trend": asked.trend[rows],
+    }
+    for name, part in (("fresh", asked.fresh), ("neighbours", asked.neighbours)):
+        if part is not None:
+            found[name] = part[rows]
+    scores = total(found)
+    best = top_k(scores, asked.allowed[rows], min(n, len(scores)))
+    return Ranked(
+        rows=candidates.rows[best],
+        scores=scores[best],
+        parts={name: values[best] for name, values in found.items()},
+        found_by=candidates.found_by[best],
+        source_names=candidates.names,
+    )
+
+
+def rerank(ranked: Ranked, asked: Asked, options: SlateOptions) -> Ranked:
+    """A ranking after every step."""
+    for step in options.steps:
+        ranked = step.apply(ranked, asked, options.k)
+    return ranked
+
+
+def eligible(shelf: Shelf, trend_features: Floats, as_of: float) -> Bools:
     """(N,) items that can be had at ``as_of`` and of which anything is known: text or an event."""
     known = shelf.catalog.has_text | trend_features.any(axis=1)
-    result: npt.NDArray[np.bool_] = shelf.catalog.available(as_of) & known
+    result: Bools = shelf.catalog.available(as_of) & known
     return result
 
 
-def _candidates(
-    shelf: Shelf, evidence: Evidence, trend_features: Floats, as_of: float, options: SlateOptions
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Rows in catalog order, and which of them may be shown."""
-    allowed = eligible(shelf, trend_features, as_of)
-    if options.exclude_seen and len(evidence.seen) > 0:
-        allowed[evidence.seen[evidence.seen >= 0]] = False
-    if options.candidates is None:
-        return np.arange(len(allowed)), allowed
-    wanted = options.candidates[options.candidates >= 0]
-    chosen = np.unique(wanted).astype(np.int64)
-    return chosen, allowed[chosen]
+def _item(shelf: Shelf, shown: Ranked, place: int, reason: Reason) -> SlateItem:
+    row, odds = int(shown.rows[place]), shown.log_propensity
+    return SlateItem(
+        row=row,
+        item_id=shelf.catalog.item_ids[row],
+        title=shelf.catalog.label(row),
+        rank=place + 1,
+        score=float(shown.scores[place]),
+        parts={name: float(values[place]) for name, values in shown.parts.items()},
+        reason=reason,
+        sources=names_in(int(shown.found_by[place]), shown.source_names),
+        log_propensity=None if odds is None else float(odds[place]),
+    )
+
+
+def _why_short(asked: Asked, candidates: Candidates, ranked: Ranked, options: SlateOptions) -> str:
+    """Where the items went that would have made the slate as long as was asked for."""
+    there = eligible(asked.shelf, asked.trend_features, asked.as_of)
+    n_seen = int(there.sum() - asked.allowed.sum())
+    said = [f"of {len(there)} items {int(there.sum())} can be had now and are known"]
+    if n_seen > 0:
+        said.append(f"{n_seen} of these were seen")
+    if not candidates.is_whole:
+        n_found = int(asked.allowed[candidates.rows].sum())
+        said.append(f"{n_found} of the rest are candidates ({', '.join(candidates.names)})")
+    n_shown = min(options.k, len(ranked))
+    return f"{n_shown} of {options.k}: {'; '.join([*said, *ranked.notes])}"

@@ -134,7 +134,7 @@ class Gateway:
         words = None if session.text is None else await self._text_vector(session.text)
         model = self._shelf.model
         evidence = session_evidence(self._bundle, model, events, words, as_of)
-        request = SlateRequest(session.k, session.exclude_seen)
+        request = SlateRequest(session.k, session.exclude_seen, diversity=session.diversity)
         reply = await asyncio.to_thread(self._slates.make, evidence, as_of, request)
         reply.unknown_items = unknown
         reply.cold_start = len(events) == 0 and words is None

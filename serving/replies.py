@@ -30,6 +30,8 @@ def slate_items(slate: Slate) -> list[SlateItemOut]:
             rank=item.rank,
             score=item.score,
             parts=item.parts,
+            sources=item.sources,
+            log_propensity=item.log_propensity,
             reason=ReasonOut(text=reason_text(item.reason), **item.reason),
         )
         for item in slate.items

@@ -39,6 +39,10 @@ AsOf = Annotated[
     str | None,
     Query(description="The moment: Unix seconds or ISO 8601 (UTC where no offset is given)."),
 ]
+Diversity = Annotated[
+    float | None,
+    Query(ge=0.0, le=1.0, description="How unlike the items shall be; default: as is set."),
+]
 UserId = Annotated[str, Path(description="The user's id, percent-encoded.")]
 ItemId = Annotated[str, Path(description="The item's id, percent-encoded.")]
 
@@ -120,16 +124,18 @@ async def post_events(request: Request, gateway: Gate) -> EventsReply:
 
 
 @router.get("/v1/users/{user_id:id}/recommendations")
-async def recommend(
+async def recommend(  # noqa: PLR0913, PLR0917 - the parameters of the route
     gateway: Gate,
     user_id: UserId,
     k: K = 10,
     exclude_seen: bool = True,
     as_of: AsOf = None,
     min_version: str | None = None,
+    diversity: Diversity = None,
 ) -> SlateReply:
     """A user's slate as of a moment. Somebody unknown gets what is trending."""
-    return await gateway.recommend(user_id, SlateRequest(k, exclude_seen, as_of, min_version))
+    request = SlateRequest(k, exclude_seen, as_of, min_version, diversity)
+    return await gateway.recommend(user_id, request)
 
 
 @router.post("/v1/recommendations", openapi_extra=_body("SessionIn"))

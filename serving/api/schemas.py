@@ -76,6 +76,8 @@ class SessionIn(Request):
     """The moment that the slate is for; default: now."""
     exclude_seen: bool = True
     """Leave out the items of the session."""
+    diversity: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    """How much unlike each other the items shall be; default: as the server is set."""
 
 
 class Rejected(BaseModel):
@@ -123,6 +125,10 @@ class SlateItemOut(BaseModel):
     """Comparable within one slate only."""
     parts: dict[str, float]
     """What the score is the sum of."""
+    sources: list[str]
+    """What found it: interest, trend, ...; ``all`` where the whole catalog was scored."""
+    log_propensity: float | None = None
+    """Where slates are drawn: log of the probability of the item here, given those before it."""
     reason: ReasonOut
 
 
@@ -143,6 +149,8 @@ class SlateReply(BaseModel):
     """True: nothing is known of the user."""
     unknown_items: list[str] = []
     """Items of the request that the catalog lacks."""
+    reason: str | None = None
+    """Why there are fewer items than were asked for; null = there are not."""
     items: list[SlateItemOut]
 
 

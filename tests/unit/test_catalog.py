@@ -94,3 +94,13 @@ def test_times_of_other_units_are_read_alike() -> None:
 
 def test_rows_of_another_catalog_are_minus_one_where_it_lacks_an_item(catalog: Catalog) -> None:
     assert aligned_rows(["c", "z"], catalog.index).tolist() == [2, -1]
+
+
+def test_attributes_are_kept_and_one_may_be_asked_for() -> None:
+    said = [[("brand", "Acme"), ("colour", None)], None]
+    catalog = catalog_from_items(items(item_id=["b", "a"], attributes=said), ["c"])
+    assert catalog.attribute("brand") == [None, "Acme", None]
+    assert catalog.attributes == [{}, {"brand": "Acme"}, {}]
+    again = catalog_from_items(catalog.to_table())
+    assert again.attributes == catalog.attributes
+    assert catalog_from_items(items(item_id=["a"])).attribute("brand") == [None]

@@ -144,3 +144,10 @@ def test_late_events_of_an_erased_user_are_refused(client: Client, pool: LocalPo
         (1, False),
         (2, True),
     ]
+
+
+@pytest.mark.parametrize("diversity", ["-0.1", "1.1", "much", "nan"])
+def test_diversity_is_a_share(client: TestClient, diversity: str) -> None:
+    url = "/v1/users/ann/recommendations"
+    assert client.get(url, params={"diversity": diversity}).status_code == 422
+    assert client.get(url, params={"diversity": "0.5"}).status_code == 200

@@ -1,0 +1,1 @@
+"""Parts of the benchmark ``slate``, each a function that returns figures."""
