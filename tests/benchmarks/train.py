@@ -8,8 +8,8 @@
 ``memory_ratio_10x``     the kernel's high-water mark of a training worker's resident memory on a
                          log of ten times the users and events, divided by that of the plain log
 ``events_per_s``         of an epoch of the refit in Ray Train, median of the rounds
-``sasrec_events_per_s``  what ``recs_sasrec.json`` of a peers' folder says (``--peers FOLDER``),
-                         measured on the same cores; null without it
+``sasrec_events_per_s``  of RecTools' SASRec, trained for a few epochs in the same run, on the
+                         folder that ``quality`` wrote for peers (``--peers FOLDER``); else null
 
 The log is a world of drifting tastes; its items say nothing, so no language model is read.
 """
@@ -17,7 +17,6 @@ The log is a world of drifting tastes; its items say nothing, so no language mod
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -46,6 +45,7 @@ from recsys.testing.worlds import World, WorldSize, drift
 from recsys.training.fitting import Material, epochs
 from recsys.training.learner import Learner
 from tests.benchmarks.ingest import _peak_mb
+from tests.benchmarks.peers.environment import run_peers
 from tests.integration.train_runs import training_workers
 
 N_PARTITIONS = 16
@@ -90,7 +90,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--peers", type=Path, help="folder with recs_sasrec.json")
+    parser.add_argument("--peers", type=Path, help="folder to train SASRec on, too")
     parser.add_argument("--tenfold", action=argparse.BooleanOptionalAction, default=True)
     return parser.parse_args(arguments)
 
@@ -185,10 +185,13 @@ def _plain_epoch_s(world: World, job: Job) -> float:
 
 
 def _sasrec(folder: Path | None) -> float | None:
-    """Events per second of the peers' SASRec, where it was run."""
-    if folder is None or not (folder / "recs_sasrec.json").exists():
+    """Events per second of processor time of the peers' SASRec."""
+    if folder is None:
         return None
-    return float(json.loads((folder / "recs_sasrec.json").read_text())["events_per_s"])
+    with tempfile.TemporaryDirectory(prefix="hl-train-bench-") as out:
+        briefly = ["--n-points", "1", "--max-epochs", "5", "--out", out]
+        (notes,) = run_peers(folder, ["sasrec"], briefly)
+    return round(float(notes["events_per_s"]), 1)
 
 
 def _say(text: str) -> None:
