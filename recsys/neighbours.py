@@ -26,6 +26,8 @@ import numpy.typing as npt
 from scipy.linalg import lapack
 
 from recsys.events import EventArrays
+from recsys.interest.beside import Events, ages_at
+from recsys.neighbour_reading import add, look_up
 from recsys.settings import DAY_S
 
 Floats = npt.NDArray[np.float32]
@@ -147,11 +149,32 @@ class Neighbours:
         """
         out = np.zeros(len(self.row), np.float32)
         age = np.maximum(as_of - np.asarray(ts, np.float64), 0.0)
-        worth = np.maximum(np.asarray(importance, np.float64), 0.0) / self.unit
-        weight = worth * (np.exp2(-age[:, None] / self.half_lives_s) @ self.mix)
+        weight = self._weight(age, importance)
         rows = self.row[item]
-        _add(out, rows, weight.astype(np.float32), (self.offsets, self.item, self.value))
+        add(out, rows, weight, (self.offsets, self.item, self.value))
         return out
+
+    def parts(
+        self,
+        events: Events,
+        held: npt.NDArray[np.bool_],
+        moments: Doubles,
+        rows: npt.NDArray[np.integer[Any]],
+    ) -> Floats:
+        """See ``recsys.interest.beside.parts_of``."""
+        item, ts, importance = events
+        near = np.zeros((len(item), len(rows)), np.float32)
+        wanted = np.asarray(rows, np.int32)
+        look_up(near, self.row[item], wanted, (self.offsets, self.item, self.value))
+        ages, which = ages_at(moments, ts)
+        found: Floats = (held * self._weight(ages, importance)[which]) @ near
+        return found
+
+    def _weight(self, age_s: Doubles, importance: npt.NDArray[np.floating[Any]]) -> Floats:
+        """What events (n,) of these ages, (n,) or (M, n), count for."""
+        worth = np.maximum(np.asarray(importance, np.float64), 0.0) / self.unit
+        weight = worth * (np.exp2(-age_s[..., None] / self.half_lives_s) @ self.mix)
+        return weight.astype(np.float32)
 
     def used(self, half_lives_s: tuple[float, ...], mix: tuple[float, ...]) -> Neighbours:
         """The same neighbours, used with other half-lives and weights."""
@@ -264,12 +287,3 @@ def _pairs(gram: Doubles, bounds: Ints, row: npt.NDArray[Any], ts: Doubles, kern
                 if high < low:
                     high, low = low, high
                 gram[high, low] += weight
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _add(out: Floats, rows: npt.NDArray[Any], weight: Floats, near: Any) -> None:
-    offsets, item, value = near
-    for e in range(len(rows)):
-        if rows[e] >= 0 and weight[e] > 0.0:
-            for place in range(offsets[rows[e]], offsets[rows[e] + 1]):
-                out[item[place]] += weight[e] * value[place]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from recsys.catalog import Catalog
 from recsys.interest.beside import NeighbourPart
-from recsys.interest.model import Banks, InterestModel, ItemTable, Query, nobody
+from recsys.interest.model import Banks, InterestModel, ItemTable, Query, TextTable, nobody
 from recsys.ranking import Floats, interest_part, top_k
 from recsys.settings import InterestSettings, TrendSettings
 
@@ -98,6 +98,24 @@ class Shelf:
 
 
 @dataclass(frozen=True)
+class Behind:
+    """What the record of a user holds beside the recent events."""
+
+    banks: Banks
+    """Folded from all other events."""
+    recent_text: npt.NDArray[np.int32] | None = None
+    """(R,) ``FoldBatch.text`` of the recent events; None = none says anything."""
+    texts: TextTable | None = None
+    """What these words are."""
+    next_item: npt.NDArray[np.integer[Any]] = field(default_factory=_none)
+    """(0,) or (1,) the item that would be recent if one of the recent events were not."""
+    next_ts: npt.NDArray[np.float64] = field(default_factory=_no_times)
+    """As ``next_item``; Unix seconds."""
+    next_importance: npt.NDArray[np.floating[Any]] = field(default_factory=_no_times)
+    """As ``next_item``; signed."""
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What one profile says at a moment."""
 
@@ -106,7 +124,7 @@ class Evidence:
     mass_now: Floats | None = None
     """(H,) positive mass of each half-life; None = a fresh, empty profile."""
     banks: Banks | None = None
-    """Of this one user; None where reasons need no more than ``mass_now``."""
+    """Of this one user; None = there is nothing to fold events out of, so no reason names one."""
     recent_item: npt.NDArray[np.integer[Any]] = field(default_factory=_none)
     """(R,) rows of the catalog; negative = unknown."""
     recent_ts: npt.NDArray[np.float64] = field(default_factory=_no_times)
@@ -123,6 +141,9 @@ class Evidence:
     """(I,) rows of items in slates that the user was shown (impressions); negative = unknown."""
     shown_ts: npt.NDArray[np.float64] = field(default_factory=_no_times)
     """(I,) Unix seconds."""
+    behind: Behind | None = None
+    """What else the whole record holds; None = it was not read, and what stands behind the recent
+    events is inferred from ``banks``."""
 
 
 def neighbour_part(shelf: Shelf, evidence: Evidence, as_of: float) -> Floats | None:

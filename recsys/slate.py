@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.ranking import Floats, interest_part, top_k, total
-from recsys.reasons import Reason, explain
+from recsys.reasons import Explain, Reason, explain
 from recsys.reranking.base import Ranked, Step
 from recsys.reranking.seen import still_seen
 from recsys.retrieval import Retriever
@@ -31,7 +31,8 @@ class SlateItem:
     rank: int
     score: float
     parts: dict[str, float]
-    reason: Reason
+    reason: Reason | None
+    """None where none was asked for."""
     sources: list[str]
     """The sources that found it; ``all`` where the whole catalog was scored."""
     log_propensity: float | None = None
@@ -70,6 +71,7 @@ class SlateOptions:
     """In [0, 1], in place of what the settings of the steps say."""
     seed: int = 0
     """Of draws."""
+    explain: Explain = "reason"
 
 
 def make_slate(
@@ -93,7 +95,8 @@ def make_slate(
     ranked = rerank(rank(asked, candidates, n), asked, options)
     shown = ranked.pick(np.arange(min(options.k, len(ranked))))
     told = {**shown.parts, "trend": asked.trend}
-    reasons = explain(shelf, evidence, trend_features, as_of, shown.rows, told)
+    how = options.explain
+    reasons = explain(shelf, evidence, trend_features, as_of, shown.rows, told, how)
     items = [_item(shelf, shown, place, reason) for place, reason in enumerate(reasons)]
     missing = len(items) < options.k
     return Slate(as_of, items, _why_short(asked, candidates, ranked, options) if missing else None)
@@ -162,7 +165,7 @@ def eligible(shelf: Shelf, trend_features: Floats, as_of: float) -> Bools:
     return result
 
 
-def _item(shelf: Shelf, shown: Ranked, place: int, reason: Reason) -> SlateItem:
+def _item(shelf: Shelf, shown: Ranked, place: int, reason: Reason | None) -> SlateItem:
     row, odds = int(shown.rows[place]), shown.log_propensity
     return SlateItem(
         row=row,

@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from recsys.errors import DataError
 from recsys.events import UNKNOWN_ITEM
+from recsys.interest.beside import Events, ages_at
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -98,6 +99,27 @@ class Transitions:
         chance = weight.astype(np.float32) @ self.weights[slots[good]]
         out[self.items] = np.float32(self.strength) * chance_feature(chance, self.n_items)
         return out
+
+    def parts(
+        self,
+        events: Events,
+        held: npt.NDArray[np.bool_],
+        moments: Times,
+        rows: npt.NDArray[np.integer[Any]],
+    ) -> Floats:
+        """See ``recsys.interest.beside.parts_of``."""
+        item, ts, importance = events
+        slots, asked = self.slots[item], self.slots[rows]
+        good = (slots >= 0) & (np.asarray(importance) > 0.0)
+        ages, which = ages_at(moments, ts)
+        weight = history_weights(ages.ravel(), self.half_lives_s).reshape(ages.shape)[which]
+        weight *= held & good & (np.cumsum(held, axis=1) <= self.n_recent)
+        length = np.sqrt(np.square(weight).sum(axis=1, keepdims=True))
+        weight /= np.where(length > 0.0, length, 1.0)
+        near = self.weights[np.maximum(slots, 0)[:, None], np.maximum(asked, 0)]
+        chance = (weight.astype(np.float32) @ near) * (asked >= 0)
+        found: Floats = np.float32(self.strength) * chance_feature(chance, self.n_items)
+        return found
 
     @cached_property
     def slots(self) -> Ints:

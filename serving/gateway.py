@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.bundle import Bundle
-from recsys.errors import EventError, UnavailableError
+from recsys.errors import ConflictError, EventError, UnavailableError
 from recsys.settings import Settings
 from recsys.shelf import Evidence
 from serving.api.checks import check_id, check_text, parse_time
@@ -27,6 +27,7 @@ from serving.api.schemas import (
     TrendingReply,
 )
 from serving.browse import similar_items, trending_items, trending_reply
+from serving.evidence import evidence_of, evidence_of_record, needs_record
 from serving.pool.client import Pool
 from serving.pool.messages import ProfileView
 from serving.replies import profile_reply, profile_version
@@ -39,6 +40,8 @@ log = logging.getLogger(__name__)
 
 DEGRADE_AFTER_S = 2.0
 """Seconds that a slate waits for a profile before it does without (never with ``min_version``)."""
+RECORD_TIMEOUT_S = 2.0
+"""Seconds that ``explain=full`` waits for a user's record before it does without."""
 
 
 class Gateway:
@@ -111,7 +114,7 @@ class Gateway:
         if view is None:
             evidence = Evidence(self._shelf.nobody)
         else:
-            evidence, as_of = _evidence(view), view.as_of
+            evidence, as_of = await self._evidence(view, request), view.as_of
         reply = await asyncio.to_thread(self._slates.make, evidence, as_of, request)
         reply.user_id = user_id
         reply.profile_version = None if view is None else profile_version(view)
@@ -134,7 +137,13 @@ class Gateway:
         words = None if session.text is None else await self._text_vector(session.text)
         model = self._shelf.model
         evidence = session_evidence(self._bundle, model, events, words, as_of)
-        request = SlateRequest(session.k, session.exclude_seen, diversity=session.diversity)
+        request = SlateRequest(
+            session.k,
+            session.exclude_seen,
+            diversity=session.diversity,
+            explain=session.explain,
+            without=session.without,
+        )
         reply = await asyncio.to_thread(self._slates.make, evidence, as_of, request)
         reply.unknown_items = unknown
         reply.cold_start = len(events) == 0 and words is None
@@ -249,6 +258,20 @@ class Gateway:
         _check_as_of(view, as_of, request.as_of)
         return view
 
+    async def _evidence(self, view: ProfileView, request: SlateRequest) -> Evidence:
+        """What a profile says; from the whole record where everything is to be explained."""
+        held = evidence_of(view)
+        if request.explain != "full" or not needs_record(view, self._shelf):
+            return held
+        try:
+            record = await self._pool.record(view.user_id, RECORD_TIMEOUT_S)
+            if record is None:
+                return held
+            return await evidence_of_record(self._shelf, view, record, self.settings, self._encode)
+        except (UnavailableError, ConflictError) as error:
+            log.warning("explained without the record: %s", error)
+            return held
+
     async def _text_vector(self, text: str) -> npt.NDArray[np.float32] | None:
         """(1, E) what the encoder makes of a text; None where it says nothing."""
         check_text("text", text, self.settings.data.max_text_bytes)
@@ -267,20 +290,6 @@ class Gateway:
     def _check_k(self, k: int) -> None:
         if not 1 <= k <= self.settings.serving.max_k:
             raise EventError("k", f"is {k}", f"Ask for 1 to {self.settings.serving.max_k}")
-
-
-def _evidence(view: ProfileView) -> Evidence:
-    return Evidence(
-        query=view.query,
-        mass_now=view.mass,
-        banks=view.banks,
-        recent_item=view.recent_item,
-        recent_ts=view.recent_ts,
-        recent_importance=view.recent_importance,
-        recent_kind=np.array([*view.recent_kind, None], dtype=object)[:-1],
-        recent_value=view.recent_value,
-        seen=view.seen,
-    )
 
 
 def _check_as_of(view: ProfileView, as_of: float, asked: float | str | None) -> None:

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import math
 
+from recsys.reasons import Reason
 from recsys.shelf import Shelf, interests
 from recsys.slate import Slate
+from serving.api.reason_schemas import EventEffectOut, ReasonOut
 from serving.api.schemas import (
     HalfLifeOut,
     InterestOut,
     ProfileReply,
-    ReasonOut,
     RecentOut,
     SlateItemOut,
 )
 from serving.pool.messages import ProfileView
 from serving.versions import format_versions
-from serving.wording import reason_text
 
 N_INTERESTS = 10
 
 
 def slate_items(slate: Slate) -> list[SlateItemOut]:
-    """The places of a slate, each reason in words as well."""
+    """The places of a slate, with their reasons."""
     return [
         SlateItemOut(
             item_id=item.item_id,
@@ -32,10 +32,15 @@ def slate_items(slate: Slate) -> list[SlateItemOut]:
             parts=item.parts,
             sources=item.sources,
             log_propensity=item.log_propensity,
-            reason=ReasonOut(text=reason_text(item.reason), **item.reason),
+            reason=None if item.reason is None else _reason(item.reason),
         )
         for item in slate.items
     ]
+
+
+def _reason(reason: Reason) -> ReasonOut:
+    events = [EventEffectOut(**event) for event in reason.get("events", ())]
+    return ReasonOut(**{**reason, "events": events})
 
 
 def profile_version(view: ProfileView) -> str:

@@ -13,7 +13,7 @@ from recsys.errors import EventError
 from recsys.events import NO_TEXT, UNKNOWN_ITEM
 from recsys.interest.model import FoldBatch, InterestModel, ItemTable
 from recsys.interest.profiles import ProfileTable
-from recsys.interest.zero_shot import ZeroShot, gaps, half_lives_passed
+from recsys.interest.zero_shot import gaps, half_lives_passed
 from recsys.settings import DataSettings
 from recsys.shelf import Evidence
 from recsys.words import weighs
@@ -113,7 +113,7 @@ def session_evidence(
     return Evidence(
         query=model.query(banks, as_of),
         mass_now=(banks.mass * left)[0],
-        banks=None if isinstance(model, ZeroShot) else banks,
+        banks=banks,
         recent_item=place_of[recent.item],
         recent_ts=recent.ts,
         recent_importance=recent.importance,

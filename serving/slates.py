@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
 
 from recsys.bundle import Bundle
+from recsys.errors import EventError
+from recsys.interest.model import FoldBatch
 from recsys.interest.stored import model_within
+from recsys.reasons import Explain, find_event, history_evidence, without_event
 from recsys.reranking.registry import steps_of
-from recsys.settings import Settings
+from recsys.reranking.seen import still_seen
+from recsys.settings import DataSettings, Settings
 from recsys.shelf import Evidence, Shelf
 from recsys.slate import SlateOptions, make_slate
 from recsys.sources.gather import quotas_of, sources_of
-from serving.api.schemas import SlateReply
+from serving.api.reason_schemas import WithoutOut
+from serving.api.schemas import CounterfactualOut, SlateReply
 from serving.replies import slate_items
 from serving.trend_mirror import TrendMirror
 
@@ -29,6 +37,13 @@ class SlateRequest:
     """Version token of a write that the slate must see."""
     diversity: float | None = None
     """In [0, 1], in place of what the settings of the rerank steps say."""
+    explain: Explain = "reason"
+    without: str | None = None
+    """With ``full``: the event that a second slate goes without (``recsys.reasons.find_event``)."""
+
+    def __post_init__(self) -> None:
+        if self.without is not None and self.explain != "full":
+            raise EventError("without", "needs explain=full", "Ask for explain=full")
 
 
 class SlateMaker:
@@ -51,9 +66,7 @@ class SlateMaker:
         self._options = _options(bundle, settings)
         self._diverse_steps = steps_of(settings.reranking.with_diversity())
         self.trend = TrendMirror(bundle.settings.trend.half_lives_s, len(bundle.catalog))
-        for diversity in (None, 0.5):
-            request = SlateRequest(diversity=diversity)
-            self.make(Evidence(self.shelf.nobody), 0.0, request)  # compiles
+        self._warm_up(bundle.settings.data)
 
     def make(self, evidence: Evidence, as_of: float, request: SlateRequest) -> SlateReply:
         """The slate that evidence asks for; who it is for is left to the caller.
@@ -73,8 +86,10 @@ class SlateMaker:
             steps=self._options.steps if request.diversity is None else self._diverse_steps,
             diversity=request.diversity,
             seed=request_id.int,
+            explain=request.explain,
         )
         slate = make_slate(self.shelf, evidence, features, as_of, options)
+        is_full = request.explain == "full"
         return SlateReply(
             request_id=request_id.hex,
             user_id=None,
@@ -84,8 +99,41 @@ class SlateMaker:
             degraded=False,
             cold_start=False,
             reason=slate.reason,
+            explained_from=None if not is_full else "held" if evidence.behind is None else "record",
+            counterfactual=self._counterfactual(evidence, features, as_of, request, options),
             items=slate_items(slate),
         )
+
+    def _counterfactual(
+        self,
+        evidence: Evidence,
+        features: npt.NDArray[np.float32],
+        as_of: float,
+        request: SlateRequest,
+        options: SlateOptions,
+    ) -> CounterfactualOut | None:
+        """The slate without the event that is named; trend, seen items and draws are the same."""
+        if request.without is None:
+            return None
+        named = find_event(self.shelf, evidence, request.without)
+        other = without_event(self.shelf, evidence, named.position, as_of)
+        seen = still_seen(evidence, as_of, options.seen_cooldown_s)
+        options = replace(options, explain="none", seen_cooldown_s=None)
+        other = replace(other, seen=seen)
+        slate = make_slate(self.shelf, other, features, as_of, options)
+        without = WithoutOut(**asdict(named))
+        return CounterfactualOut(without=without, items=slate_items(slate))
+
+    def _warm_up(self, data: DataSettings) -> None:
+        """Compile all that a slate needs, before anybody waits for one."""
+        for diversity in (None, 0.5):
+            self.make(Evidence(self.shelf.nobody), 0.0, SlateRequest(diversity=diversity))
+        if len(self.shelf.catalog) == 0:
+            return
+        kinds = np.array([*self.shelf.interest.positive_kinds[:1], None], object)[:1]
+        one = FoldBatch(np.zeros(1, np.int32), np.zeros(1), kinds, np.full(1, np.nan))
+        evidence = history_evidence(self.shelf, one, data, 0.0, None)
+        self.make(evidence, 0.0, SlateRequest(explain="full", without="event:0"))
 
 
 def _options(bundle: Bundle, settings: Settings) -> SlateOptions:

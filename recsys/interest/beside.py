@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,9 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Times = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Events = tuple[npt.NDArray[np.integer[Any]], Times, npt.NDArray[np.floating[Any]]]
+"""Items, times and importances of n events, as of ``NeighbourPart.part``."""
 
 
 class NeighbourPart(Protocol):
@@ -35,6 +38,51 @@ class NeighbourPart(Protocol):
             (N,) float32; zeros where n is 0.
         """
         ...
+
+
+@runtime_checkable
+class PartOfMany(NeighbourPart, Protocol):
+    """A ``NeighbourPart`` that reads many histories of one user at once."""
+
+    def parts(
+        self, events: Events, held: Bools, moments: Times, rows: npt.NDArray[np.integer[Any]]
+    ) -> Floats:
+        """See ``parts_of``."""
+        ...
+
+
+def parts_of(
+    neighbours: NeighbourPart,
+    events: Events,
+    held: Bools,
+    moments: Times,
+    rows: npt.NDArray[np.integer[Any]],
+) -> Floats:
+    """What some items have of several histories that are subsets of the same events.
+
+    Args:
+        neighbours: read one history at a time where they know no better.
+        events: n of them, the newest first, none of an unknown item.
+        held: (V, n) what each history holds.
+        moments: (V,) Unix seconds that each is read at.
+        rows: (m,) the items.
+
+    Returns:
+        (V, m).
+    """
+    if isinstance(neighbours, PartOfMany):
+        return neighbours.parts(events, held, moments, rows)
+    item, ts, worth = events
+    found = np.zeros((len(held), len(rows)), np.float32)
+    for place, (some, as_of) in enumerate(zip(held, moments.tolist(), strict=True)):
+        found[place] = neighbours.part(item[some], ts[some], as_of, worth[some])[rows]
+    return found
+
+
+def ages_at(moments: Times, ts: Times) -> tuple[Times, npt.NDArray[np.intp]]:
+    """(M, n) ages of events at the distinct moments, never below 0; (V,) which is each one's."""
+    distinct, which = np.unique(moments, return_inverse=True)
+    return np.maximum(distinct[:, None] - np.asarray(ts, np.float64), 0.0), which
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from recsys.errors import DataError
 from recsys.events import NO_TEXT
+from recsys.interest.layers import gelu, linear, norm, sigmoid, softmax
 from recsys.interest.mixture import LEAST_LEFT, Mixture
 from recsys.interest.model import (
     Banks,
@@ -39,8 +40,6 @@ Times = npt.NDArray[np.float64]
 HOUR_S = 3_600.0
 GAP_SCALE = 0.1
 VALUE_LIMIT = 4.0
-_NORM_EPS = 1e-5
-_GELU_SCALE = 0.7978845608  # sqrt(2 / pi)
 
 
 def value_features(value: npt.NDArray[Any], mean: float, scale: float) -> Floats:
@@ -71,6 +70,11 @@ class LearnedInterest:
     ) -> None:
         self._tensors = {
             name: np.ascontiguousarray(tensor, np.float32) for name, tensor in tensors.items()
+        }
+        self._exact = {  # trend is the loudest part of a score, and its rounding would be heard
+            name: np.asarray(tensor, np.float64)
+            for name, tensor in self._tensors.items()
+            if name in _EXACT
         }
         self._interest = interest
         self._kinds = {kind: code for code, kind in enumerate(kinds)}
@@ -126,7 +130,7 @@ class LearnedInterest:
             raise ValueError("this model reads no text")
         if len(vectors) == 0:  # of no width either, where nothing was ever encoded
             return TextTable(np.zeros((0, self.n_dims), np.float32))
-        return TextTable(_linear(np.asarray(vectors, np.float32), self._tensors, "event.text"))
+        return TextTable(linear(np.asarray(vectors, np.float32), self._tensors, "event.text"))
 
     def evidence(
         self, events: FoldBatch, items: ItemTable, texts: TextTable | None = None
@@ -162,43 +166,44 @@ class LearnedInterest:
 
     def query(self, banks: Banks, as_of: Times | float) -> Query:
         """See ``InterestModel.query``."""
-        tensors = self._tensors
+        tensors, exact = self._tensors, self._exact
+        mean, felt = self._read(banks, as_of)
+        trend = linear(gelu(linear(felt, exact, "readout.trend.0")), exact, "readout.trend.2")
+        fresh = linear(felt, exact, "readout.fresh")
+        share = softmax(linear(felt, exact, "readout.skip"))
+        felt, share = np.asarray(felt, np.float32), np.asarray(share, np.float32)
+        n_good, sure = self._n_read, felt[:, : mean.shape[1]]
+        loud = (share * sure[:, :n_good]).sum(axis=1)[:, None, None]
+        taste = mean[:, :n_good] * sure[:, :n_good, None]
+        as_it_is = np.einsum("qh,bhd->bqd", tensors["readout.plain"], taste)
+        mean = norm(mean, tensors, "readout.norm_mean") * sure[..., None]
+        said = np.concatenate([mean.reshape(len(mean), -1), felt], axis=1)
+        mixed = linear(gelu(linear(said, tensors, "readout.mix.0")), tensors, "readout.mix.3")
+        straight = np.einsum("bh,bhd->bd", share, mean[:, :n_good])
+        vectors = mixed.reshape(len(mean), self.n_queries, self.n_dims) + straight[:, None]
+        vectors = norm(vectors, tensors, "readout.norm_out") * loud + as_it_is
+        n = self.n_trend
+        offsets = trend[:, 2 * n], trend[:, 2 * n + 1]
+        found = (vectors, trend[:, :n], trend[:, n : 2 * n], *offsets, fresh)
+        return Query(*(np.ascontiguousarray(part, np.float32) for part in found))
+
+    def _read(self, banks: Banks, as_of: Times | float) -> tuple[Floats, npt.NDArray[Any]]:
+        """The means of the half-lives, and in float64 what else is felt: surety first."""
         gap_s = gaps(banks.t_ref, as_of)
-        mass = np.concatenate([banks.mass, banks.negative_mass], axis=1)
+        held = np.concatenate([banks.mass, banks.negative_mass], axis=1)
         sums = np.concatenate([banks.sums, banks.negative_sums], axis=1)
         octaves = gap_s[:, None] / np.array(self._half_lives_s)
         if self._mixture is not None:
             passed = np.exp2(-octaves).astype(np.float32)
-            sums, mass, left = self._mixture.as_one(sums, mass, passed)
+            sums, held, left = self._mixture.as_one(sums, held, passed)
             octaves = -np.log2(np.maximum(left, LEAST_LEFT))
-        n_good, now = self._n_read, (mass * np.exp2(-octaves)).astype(np.float32)
+        mean = np.asarray(sums / (held + np.float32(MASS_EPS))[..., None], np.float32)
+        mass = np.asarray(held, np.float64)
         log_now = np.log(np.maximum(mass, MASS_EPS)) - np.log(2.0) * octaves
-        sure = _sigmoid(log_now - tensors["readout.log_m_0"]) * (mass > 0)  # now / (now + m_0)
-        mean = np.asarray(sums / (mass + np.float32(MASS_EPS))[..., None], np.float32)
-        gap = (np.log1p(gap_s / HOUR_S) * GAP_SCALE).astype(np.float32)[:, None]
-        felt = np.concatenate([sure, np.log1p(now), np.log1p(mass), gap], axis=1)
-        share = _softmax(_linear(felt, tensors, "readout.skip"))
-        loud = (share * sure[:, :n_good]).sum(axis=1)[:, None, None]
-        taste = mean[:, :n_good] * sure[:, :n_good, None]
-        as_it_is = np.einsum("qh,bhd->bqd", tensors["readout.plain"], taste)
-        mean = _norm(mean, tensors, "readout.norm_mean") * sure[..., None]
-        said = np.concatenate([mean.reshape(len(mean), -1), felt], axis=1)
-        mixed = _linear(_gelu(_linear(said, tensors, "readout.mix.0")), tensors, "readout.mix.3")
-        straight = np.einsum("bh,bhd->bd", share, mean[:, :n_good])
-        vectors = mixed.reshape(len(mean), self.n_queries, self.n_dims) + straight[:, None]
-        vectors = _norm(vectors, tensors, "readout.norm_out") * loud + as_it_is
-        trend = _linear(
-            _gelu(_linear(felt, tensors, "readout.trend.0")), tensors, "readout.trend.2"
-        )
-        n = self.n_trend
-        return Query(
-            vectors=vectors.astype(np.float32),
-            warm_trend=np.ascontiguousarray(trend[:, :n]),
-            cold_trend=np.ascontiguousarray(trend[:, n : 2 * n]),
-            cold_offset=np.ascontiguousarray(trend[:, 2 * n]),
-            new_offset=np.ascontiguousarray(trend[:, 2 * n + 1]),
-            fresh=_linear(felt, tensors, "readout.fresh"),
-        )
+        sure = sigmoid(log_now - self._exact["readout.log_m_0"]) * (mass > 0)  # now / (now + m_0)
+        gap = (np.log1p(gap_s / HOUR_S) * GAP_SCALE)[:, None]
+        now = mass * np.exp2(-octaves)
+        return mean, np.concatenate([sure, np.log1p(now), np.log1p(mass), gap], axis=1)
 
     def _plain(self, item: Floats, code: npt.NDArray[np.int64], value: npt.NDArray[Any]) -> Floats:
         tensors = self._tensors
@@ -210,10 +215,10 @@ class LearnedInterest:
 
     def _value(self, plain: Floats) -> tuple[Floats, Floats]:
         tensors = self._tensors
-        hidden = _gelu(_linear(plain, tensors, "event.mlp.0"))
-        y = plain + _linear(hidden, tensors, "event.mlp.2")
+        hidden = gelu(linear(plain, tensors, "event.mlp.0"))
+        y = plain + linear(hidden, tensors, "event.mlp.2")
         value = y / np.sqrt(1.0 + np.square(y).sum(axis=1, keepdims=True))
-        logit = _linear(plain, tensors, "event.importance")
+        logit = linear(plain, tensors, "event.importance")
         a_max = np.float32(self._interest.max_importance)
         importance = a_max / (1.0 + np.exp(-np.clip(logit, -30.0, 30.0)))
         weight = importance.astype(np.float32)
@@ -238,6 +243,14 @@ class LearnedInterest:
 
 _TEXT = "event.text.weight"
 _MIXTURE = "mixture.weights"
+_EXACT = (
+    "readout.log_m_0",
+    *(
+        f"readout.{layer}.{part}"
+        for layer in ("skip", "trend.0", "trend.2", "fresh")
+        for part in ("weight", "bias")
+    ),
+)
 _NAMES = (
     "value",
     "readout.plain",
@@ -265,32 +278,3 @@ def _about(item: npt.NDArray[np.integer[Any]], items: ItemTable) -> Floats:
     known = np.flatnonzero(item >= 0)
     found[known] = items.vectors[item[known]]
     return found
-
-
-def _linear(x: Floats, tensors: Mapping[str, Floats], name: str) -> Floats:
-    out: Floats = x @ tensors[f"{name}.weight"].T + tensors[f"{name}.bias"]
-    return out
-
-
-def _norm(x: Floats, tensors: Mapping[str, Floats], name: str) -> Floats:
-    """Layer normalisation over the last axis (Ba et al. 2016)."""
-    centred = x - x.mean(axis=-1, keepdims=True)
-    scale = np.sqrt(np.square(centred).mean(axis=-1, keepdims=True) + np.float32(_NORM_EPS))
-    out: Floats = centred / scale * tensors[f"{name}.weight"] + tensors[f"{name}.bias"]
-    return out
-
-
-def _gelu(x: Floats) -> Floats:
-    """Gaussian error linear unit by its tangent form (Hendrycks and Gimpel 2016)."""
-    inner = np.float32(_GELU_SCALE) * (x + np.float32(0.044715) * x * x * x)
-    return np.asarray(np.float32(0.5) * x * (np.float32(1.0) + np.tanh(inner)), np.float32)
-
-
-def _sigmoid(x: npt.NDArray[Any]) -> Floats:
-    return (0.5 + 0.5 * np.tanh(0.5 * np.asarray(x, np.float64))).astype(np.float32)
-
-
-def _softmax(x: Floats) -> Floats:
-    share = np.exp(x - x.max(axis=1, keepdims=True))
-    out: Floats = share / share.sum(axis=1, keepdims=True)
-    return out

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from starlette.convertors import Convertor, register_url_convertor
 
 from recsys.errors import EventError
+from recsys.reasons import Explain
 from serving.api.body import read_json
 from serving.api.errors import DOCUMENTED, install
 from serving.api.schemas import (
@@ -42,6 +43,17 @@ AsOf = Annotated[
 Diversity = Annotated[
     float | None,
     Query(ge=0.0, le=1.0, description="How unlike the items shall be; default: as is set."),
+]
+How = Annotated[
+    Explain,
+    Query(description="What is said about why: none, a reason per item, or full effects."),
+]
+Without = Annotated[
+    str | None,
+    Query(
+        description="With explain=full: an event that a second slate goes without, by its item's "
+        "id or its position (0 is the latest); item:ID and event:POSITION say which."
+    ),
 ]
 UserId = Annotated[str, Path(description="The user's id, percent-encoded.")]
 ItemId = Annotated[str, Path(description="The item's id, percent-encoded.")]
@@ -132,9 +144,15 @@ async def recommend(  # noqa: PLR0913, PLR0917 - the parameters of the route
     as_of: AsOf = None,
     min_version: str | None = None,
     diversity: Diversity = None,
+    explain: How = "reason",
+    without: Without = None,
 ) -> SlateReply:
-    """A user's slate as of a moment. Somebody unknown gets what is trending."""
-    request = SlateRequest(k, exclude_seen, as_of, min_version, diversity)
+    """A user's slate as of a moment. Somebody unknown gets what is trending.
+
+    With ``explain=full`` every recent event is told with its effect on every item: the item's score
+    minus its score had the event not happened. Effects of several events do not sum.
+    """
+    request = SlateRequest(k, exclude_seen, as_of, min_version, diversity, explain, without)
     return await gateway.recommend(user_id, request)
 
 

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from serving.api.reason_schemas import ReasonOut, WithoutOut
+
 Time = Annotated[float | str, Field(examples=[1735689600.0, "2025-01-01T00:00:00Z"])]
 """Unix seconds, or ISO 8601 (without an offset it is UTC)."""
 
@@ -78,6 +80,11 @@ class SessionIn(Request):
     """Leave out the items of the session."""
     diversity: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     """How much unlike each other the items shall be; default: as the server is set."""
+    explain: Literal["none", "reason", "full"] = "reason"
+    """What is said about why: nothing, a reason for each item, or the effect of every event."""
+    without: str | None = None
+    """With ``full``: an item of the session, or the position of an event (0 is the latest), that
+    a second slate goes without."""
 
 
 class Rejected(BaseModel):
@@ -104,17 +111,6 @@ class EventsReply(BaseModel):
     """Give it as ``min_version`` to read your own writes under all circumstances."""
 
 
-class ReasonOut(BaseModel):
-    """Why an item is in a slate."""
-
-    type: Literal["because", "trending", "cold"]
-    text: str
-    item_id: str | None = None
-    title: str | None = None
-    event_age_s: float | None = None
-    half_life_s: float | None = None
-
-
 class SlateItemOut(BaseModel):
     """One place of a slate."""
 
@@ -129,7 +125,17 @@ class SlateItemOut(BaseModel):
     """What found it: interest, trend, ...; ``all`` where the whole catalog was scored."""
     log_propensity: float | None = None
     """Where slates are drawn: log of the probability of the item here, given those before it."""
-    reason: ReasonOut
+    reason: ReasonOut | None = None
+    """None with ``explain=none``."""
+
+
+class CounterfactualOut(BaseModel):
+    """The slate as it would be had one event not happened; it was shown to nobody."""
+
+    without: WithoutOut
+    items: list[SlateItemOut]
+    """From the profile folded without the event. Trend and what was seen are held fixed, so the
+    event's own item does not come back."""
 
 
 class SlateReply(BaseModel):
@@ -151,6 +157,12 @@ class SlateReply(BaseModel):
     """Items of the request that the catalog lacks."""
     reason: str | None = None
     """Why there are fewer items than were asked for; null = there are not."""
+    explained_from: Literal["held", "record"] | None = None
+    """What effects and counterfactual were folded from: ``record`` = the user's whole history,
+    exactly; ``held`` = the recent events and the profile, exact to rounding where these are all
+    there are. None = nothing was explained."""
+    counterfactual: CounterfactualOut | None = None
+    """With ``without``."""
     items: list[SlateItemOut]
 
 

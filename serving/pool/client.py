@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import ray
 from ray.exceptions import RayError, RayTaskError
 
@@ -49,6 +50,10 @@ class Pool(Protocol):
         timeout_s: float | None = None,
     ) -> list[ProfileView]:
         """Profiles, in the order of ``user_ids``."""
+        ...
+
+    async def record(self, user_id: str, timeout_s: float) -> pa.Table | None:
+        """All events of a user, schema ``EVENTS``; None where reading them would take too long."""
         ...
 
     async def pull_trend(self, version: int) -> TrendUpdate:
@@ -164,6 +169,18 @@ class PoolClient:
             for b, user_id in enumerate(part.user_ids)
             if part.is_known[b]
         }
+
+    async def record(self, user_id: str, timeout_s: float) -> pa.Table | None:
+        """All events of a user, schema ``EVENTS``; None where reading them would take too long.
+
+        Raises:
+            UnavailableError: if the shard did not answer in time.
+            ConflictError: if the archive changed meanwhile; ask again.
+        """
+        asked, deadline = {self._partition(user_id): [user_id]}, self._deadline(timeout_s)
+        ((found,),) = await self._scatter(asked, "record", READ, deadline)
+        table: pa.Table | None = found
+        return table
 
     async def pull_trend(self, version: int) -> TrendUpdate:
         """What came to the trend board since ``version``.

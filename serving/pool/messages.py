@@ -64,7 +64,7 @@ class ProfileView:
     seen: npt.NDArray[np.int32]
     """Rows of the items that the user touched."""
     banks: Banks | None = None
-    """The evidence; None where reasons need no more than ``mass``."""
+    """The evidence, which reasons are folded from."""
 
 
 @dataclass(frozen=True)

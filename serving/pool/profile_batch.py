@@ -44,7 +44,7 @@ class ProfileBatch(Sequence[ProfileView]):
     kinds: tuple[str, ...]
     """Names of the kinds by code."""
     banks: Banks | None = None
-    """The evidence; None where reasons need no more than ``mass``."""
+    """The evidence, which reasons are folded from."""
 
     def __len__(self) -> int:
         return len(self.user_ids)

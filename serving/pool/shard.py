@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
+from recsys.archive import Archive
 from recsys.errors import WrongOwnerError
+from recsys.record import read_user
 from recsys.schema import Event, partition_of
 from recsys.trend import TrendState
 from serving.pool.appends import Appends
@@ -31,6 +34,8 @@ from serving.pool.saving import save_changed
 from serving.pool.takeovers import Takeovers
 from serving.pool.view import hold, hold_evidence, profile_views, queries_of
 
+MAX_RECORD_ROWS = 500_000
+"""Events of a partition's archive above which nobody's own are looked for in it online."""
 MAX_TEXTS = 32
 """Texts that a shard asks for at once: few, so that a visitor's own text waits for few others."""
 
@@ -171,6 +176,22 @@ class Shard:
             asking = hold_evidence([self._holdings.at(number) for number in numbers], user_ids)
         self._check(numbers)
         return queries_of(asking, as_of, self._ground.model)
+
+    def record(self, user_ids: Sequence[str]) -> list[pa.Table | None]:
+        """All events of users, schema ``EVENTS``; None where reading them would take too long.
+
+        Raises:
+            WrongOwnerError: if a user is not of this shard's partitions, or no longer.
+            ConflictError: if the archive changed meanwhile; ask again.
+        """
+        numbers, ground = self._partitions_of(user_ids), self._ground
+        archive = Archive(ground.store)
+        found = [
+            read_user(archive, ground.ledger, number, ground.tenant, user_id, MAX_RECORD_ROWS)
+            for number, user_id in zip(numbers, user_ids, strict=True)
+        ]
+        self._check(numbers)
+        return found
 
     def packed(self, user_ids: Sequence[str], as_of: float) -> bytes:
         """``read``, packed."""

@@ -16,7 +16,7 @@ from recsys.interest.id_map import IdBytes
 from recsys.interest.model import Banks, InterestModel
 from recsys.interest.profiles import ProfileTable
 from recsys.interest.recent import Histories, histories
-from recsys.interest.zero_shot import ZeroShot, gaps, half_lives_passed
+from recsys.interest.zero_shot import gaps, half_lives_passed
 from recsys.settings import InterestSettings
 from serving.pool.partition import Partition
 from serving.pool.profile_batch import ProfileBatch
@@ -142,7 +142,7 @@ def profile_views(
         histories=held.histories,
         importance=held.importance,
         kinds=held.kinds,
-        banks=None if isinstance(model, ZeroShot) else banks,
+        banks=banks,
     )
 
 

@@ -15,6 +15,10 @@ PUBLIC = {
         Claim DUPLICATE ERASED ERASURE_KEY Ledger Owner SqliteLedger TAIL UNOWNED erasure_pseudonym
         open_ledger
     """,
+    "recsys.reasons": """
+        EXPLAIN Explain Histories Named Reason Scoring duration explain find_event history_evidence
+        reason_text without_event
+    """,
     "recsys.testing": """
         BruteRetriever DecayedPairs EncoderContract HashEncoder InterestModelContract LedgerContract
         MemoryLedger PlainLog RecoveryLaw RetrieverContract World WorldSize drift news plain_log

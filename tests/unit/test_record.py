@@ -8,7 +8,14 @@ import pytest
 from recsys.archive import Archive, Manifest, create_store
 from recsys.errors import ConflictError
 from recsys.ledger import Ledger, open_ledger
-from recsys.record import event_keys, first_of_each, known_events, read_all, read_record
+from recsys.record import (
+    event_keys,
+    first_of_each,
+    known_events,
+    read_all,
+    read_record,
+    read_user,
+)
 from recsys.schema import EVENTS, Event
 from recsys.store import Store
 
@@ -50,6 +57,19 @@ def test_an_event_in_archive_and_tail_counts_once(archive: Archive, ledger: Ledg
     record = read_record(archive, manifest, ledger, P, "default")
     assert names(record) == ["c", "a", "b"]
     assert record.schema.equals(EVENTS)
+
+
+def test_one_user_is_read_as_in_the_whole_record(archive: Archive, ledger: Ledger) -> None:
+    file = archive.write_events(P, table(event("a"), event("b", ts=20.0), event("d", "other")))
+    manifest = archive.publish(lambda m: m.with_events({P: [file]}))
+    ledger.append([P] * 3, [event("b", ts=20.0), event("c", ts=5.0), event("e", "other")])
+    mine = read_user(archive, ledger, P, "default", "u", max_rows=3)
+    whole = read_record(archive, manifest, ledger, P, "default")
+    assert mine is not None
+    assert mine.equals(whole.filter([user == "u" for user in whole["user_id"].to_pylist()]))
+    assert read_user(archive, ledger, P, "default", "u", max_rows=2) is None
+    nobody = read_user(archive, ledger, P, "default", "nobody", max_rows=3)
+    assert nobody is not None and len(nobody) == 0 and nobody.schema.equals(EVENTS)
 
 
 def test_rows_below_the_watermark_are_read_from_the_archive_alone(

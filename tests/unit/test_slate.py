@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from recsys.catalog import Catalog
-from recsys.interest.model import ItemTable, Query
+from recsys.interest.model import FoldBatch, ItemTable, Query
+from recsys.interest.profiles import ProfileTable
 from recsys.interest.zero_shot import ZeroShot
 from recsys.ranking import RankingWeights
-from recsys.reasons import contributions
 from recsys.settings import InterestSettings, TrendSettings
 from recsys.shelf import Evidence, Shelf, interests
 from recsys.slate import SlateOptions, make_slate
@@ -42,16 +42,21 @@ def _asking(shelf: Shelf, u: np.ndarray) -> Query:
 
 def _evidence(shelf: Shelf) -> Evidence:
     """Listened to `a` two days ago."""
-    decay = np.exp2(-2 * DAY / np.array(shelf.interest.half_lives_s))
-    assert isinstance(shelf.model, ZeroShot)
-    weights = shelf.model.weights.interest
-    u = (weights * decay / (decay + shelf.interest.confidence_mass)).sum()
+    kinds = np.array(["play", "play"], object)
+    events = FoldBatch(
+        np.array([0, -1], np.int32), np.array([NOW - 2 * DAY, NOW]), kinds, np.full(2, np.nan)
+    )
+    table = ProfileTable(2, shelf.interest, ("play",))
+    user = table.rows(["u"], create=True)
+    table.fold(np.repeat(user, 2), events, shelf.model, shelf.items)
     return Evidence(
-        query=_asking(shelf, u * shelf.items.vectors[0]),
-        mass_now=decay.astype(np.float32),
-        recent_item=np.array([0, -1]),
-        recent_ts=np.array([NOW - 2 * DAY, NOW]),
+        query=shelf.model.query(table.banks(user), NOW),
+        banks=table.banks(user),
+        recent_item=events.item,
+        recent_ts=events.ts,
         recent_importance=np.array([1.0, 1.0]),
+        recent_kind=kinds,
+        recent_value=events.value,
         seen=np.array([0]),
     )
 
@@ -73,19 +78,16 @@ def test_seen_items_come_back_when_they_may(shelf: Shelf) -> None:
 def test_the_reason_is_the_event_that_lifts_the_item(shelf: Shelf) -> None:
     trend = np.zeros((6, 2), np.float32)
     first = make_slate(shelf, _evidence(shelf), trend, NOW, SlateOptions(k=1)).items[0]
-    assert first.reason == {
-        "type": "because",
-        "item_id": "a",
-        "title": "A",
-        "event_age_s": 2 * DAY,
-    }
+    assert first.reason is not None
+    assert first.reason["type"] == "because" and first.reason["event_age_s"] == 2 * DAY
+    (event,) = first.reason["events"]
+    assert event["item_id"] == "a" and event["effect"] == pytest.approx(first.parts["interest"])
 
 
-def test_the_contributions_of_the_events_add_up_to_the_interest_part(shelf: Shelf) -> None:
-    evidence = _evidence(shelf)
-    rows = np.arange(6)
-    total = contributions(shelf, evidence, NOW, rows, np.zeros((6, 2), np.float32)).sum(axis=1)
-    np.testing.assert_allclose(total, shelf.items.vectors @ evidence.query.vectors[0, 0], rtol=1e-5)
+def test_no_reason_is_worked_out_where_none_is_asked_for(shelf: Shelf) -> None:
+    options = SlateOptions(k=3, explain="none")
+    slate = make_slate(shelf, _evidence(shelf), np.zeros((6, 2), np.float32), NOW, options)
+    assert [item.reason for item in slate.items] == [None, None, None]
 
 
 def test_a_disliked_item_is_never_the_reason(shelf: Shelf) -> None:
@@ -104,7 +106,9 @@ def test_somebody_unknown_gets_what_trends(shelf: Shelf) -> None:
     trend[[3, 5]] = [[0.1, 2.0], [0.1, 3.0]]
     slate = make_slate(shelf, Evidence(shelf.nobody), trend, NOW, SlateOptions(k=2))
     assert [item.item_id for item in slate.items] == ["f", "d"]
-    assert slate.items[0].reason == {"type": "trending", "half_life_s": 9 * DAY}
+    assert slate.items[0].reason is not None
+    assert slate.items[0].reason["type"] == "trending"
+    assert slate.items[0].reason["half_life_s"] == 9 * DAY
 
 
 def test_an_item_without_text_and_events_is_left_out(shelf: Shelf) -> None:

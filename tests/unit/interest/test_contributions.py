@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsys.interest.contributions import contributions, without_each
+from recsys.interest.contributions import without_each
 from recsys.interest.model import Banks, FoldBatch, InterestModel, ItemTable
 from recsys.interest.profiles import ProfileTable
 from recsys.interest.zero_shot import ZeroShot
-from recsys.ranking import default_weights, score
+from recsys.ranking import default_weights
 from recsys.settings import load
 from recsys.testing.models import random_interest
 
-D, N, DAY = 8, 30, 86_400.0
+D, N = 8, 30
 NOW = 1.7e9
 KINDS = np.array(["click", "rating", "dislike", "purchase"], object)
 
@@ -77,11 +77,11 @@ def test_a_profile_without_an_event_is_that_folded_from_the_others(
     whole = folded(events, model, items, settings)
     found = without_each(model, items, whole, newest_first, lives_of(settings))
     for part, banks in zip(found, whole, strict=True):
-        np.testing.assert_allclose(part[:1], banks, rtol=1e-6)
+        np.testing.assert_allclose(part[:1], banks, rtol=2e-6, atol=1e-6)
     for place in range(n):
         expected = folded(less(newest_first, place), model, items, settings)
         for part, banks in zip(found, expected, strict=True):
-            np.testing.assert_allclose(part[place + 1], banks[0], rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(part[place + 1], banks[0], rtol=2e-6, atol=1e-6)
 
 
 def test_events_older_than_those_held_stay_in_the_rest(
@@ -98,23 +98,3 @@ def test_events_older_than_those_held_stay_in_the_rest(
         np.testing.assert_allclose(found.mass[place + 1], expected.mass[0], rtol=2e-3, atol=2e-3)
         np.testing.assert_allclose(found.sums[place + 1], expected.sums[0], rtol=2e-3, atol=2e-3)
         assert found.t_ref[place + 1] == expected.t_ref[0]
-
-
-def test_an_event_adds_the_score_with_it_minus_the_score_without(
-    rng: np.random.Generator, items: ItemTable
-) -> None:
-    settings = settings_of(64)
-    model, events = model_of("learned", settings, rng), history(rng, 9)
-    newest_first = events.pick(slice(None, None, -1))
-    n_trend = len(settings.trend.half_lives_s)  # type: ignore[attr-defined]
-    features, young = rng.random((2, N, n_trend)).astype(np.float32)
-    whole = folded(events, model, items, settings)
-    as_of, rows = NOW + DAY, np.array([3, 17, 20])
-    each = without_each(model, items, whole, newest_first, lives_of(settings))
-    found = contributions(model.query(each, as_of), items.pick(rows), features[rows], young[rows])
-    assert found.shape == (3, 9)
-    top = score(model.query(whole, as_of), items, features, young)
-    for place in range(9):
-        banks = folded(less(newest_first, place), model, items, settings)
-        expected = top - score(model.query(banks, as_of), items, features, young)
-        np.testing.assert_allclose(found[:, place], expected[rows], atol=2e-3)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
 
@@ -114,6 +115,11 @@ class LocalPool:
         if self.error is not None:
             raise self.error
         return self.shard.read(user_ids, as_of)
+
+    async def record(self, user_id: str, timeout_s: float) -> pa.Table | None:
+        if self.error is not None:
+            raise self.error
+        return self.shard.record([user_id])[0]
 
     async def pull_trend(self, version: int) -> TrendUpdate:
         self._sequence += 1
