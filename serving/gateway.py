@@ -135,8 +135,7 @@ class Gateway:
             session, as_of, self._shelf.catalog.index, self.settings.data
         )
         words = None if session.text is None else await self._text_vector(session.text)
-        model = self._shelf.model
-        evidence = session_evidence(self._bundle, model, events, words, as_of)
+        evidence = session_evidence(self._bundle, self._shelf.model, events, words, as_of)
         request = SlateRequest(
             session.k,
             session.exclude_seen,
@@ -265,12 +264,12 @@ class Gateway:
             return held
         try:
             record = await self._pool.record(view.user_id, RECORD_TIMEOUT_S)
-            if record is None:
-                return held
-            return await evidence_of_record(self._shelf, view, record, self.settings, self._encode)
+            if record is not None:
+                args = (view, record, self.settings, self._encode)
+                return await evidence_of_record(self._shelf, *args)
         except (UnavailableError, ConflictError) as error:
             log.warning("explained without the record: %s", error)
-            return held
+        return held
 
     async def _text_vector(self, text: str) -> npt.NDArray[np.float32] | None:
         """(1, E) what the encoder makes of a text; None where it says nothing."""
