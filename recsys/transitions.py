@@ -93,9 +93,10 @@ class Transitions:
         good = (slots >= 0) & (np.asarray(importance[: self.n_recent]) > 0.0)
         ages = np.maximum(as_of - np.asarray(ts[: self.n_recent])[good], 0.0)
         weight = history_weights(ages, self.half_lives_s)
-        if len(weight) == 0 or self.strength == 0.0:
+        length = np.sqrt(np.square(weight).sum())
+        if length == 0.0 or self.strength == 0.0:
             return out
-        weight /= np.sqrt(np.square(weight).sum())
+        weight /= length
         chance = weight.astype(np.float32) @ self.weights[slots[good]]
         out[self.items] = np.float32(self.strength) * chance_feature(chance, self.n_items)
         return out
@@ -251,8 +252,9 @@ def _collect(
                 square += weight * weight
                 n += 1
             e -= 1
-        for k in range(begin, n):
-            out[1][k] /= np.sqrt(square)
+        if square > 0.0:  # else all of it has faded to nothing
+            for k in range(begin, n):
+                out[1][k] /= np.sqrt(square)
         bounds[p + 1] = n
 
 
