@@ -1,0 +1,69 @@
+"""Parts of expressions that read both item and request: evaluated for the candidates left.
+
+Once for each class among the candidates; and what was found is remembered for requests that say
+the same, as far as the expression reads it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.rules.items import Classes, ItemFacts
+from recsys.rules.language import Expression
+from recsys.rules.reads import AGE, NOW, Reads
+from recsys.rules.request import RequestFacts
+
+MAX_REMEMBERED_BYTES = 1 << 20
+"""What one part may remember, a byte for each class and request."""
+
+_UNKNOWN = -1
+
+
+class Mixed:
+    """One part. Many threads may ask it at once.
+
+    Args:
+        expression: sound.
+        reads: of it.
+        classes: of the catalog's items by the fields that it reads.
+    """
+
+    def __init__(self, expression: Expression, reads: Reads, classes: Classes) -> None:
+        self._expression = expression
+        self._reads = reads
+        self._classes = classes
+        self._fixed = NOW not in reads.request and AGE not in reads.item
+        self._remembered: dict[str, npt.NDArray[np.int8]] = {}
+        self._n_remembered = max(1, MAX_REMEMBERED_BYTES // max(len(classes), 1))
+
+    def holds(
+        self, items: ItemFacts, rows: npt.NDArray[np.integer[Any]], request: RequestFacts
+    ) -> npt.NDArray[np.bool_]:
+        """(n,) for n candidates."""
+        said = request.picked(self._reads.request)
+        known = self._known(said)
+        codes = self._classes.of_row[rows]
+        missing = np.unique(codes[known[codes] == _UNKNOWN])
+        for code in missing.tolist():
+            row = int(self._classes.first[code])
+            facts = items.facts(row, self._reads.item, request.now)
+            known[code] = self._expression.holds(facts | said)
+        found: npt.NDArray[np.bool_] = known[codes] == 1
+        return found
+
+    def _known(self, said: dict[str, Any]) -> npt.NDArray[np.int8]:
+        """(C,) 1 and 0 where the answer is known for what a request says."""
+        if not self._fixed:
+            return np.full(len(self._classes), _UNKNOWN, np.int8)
+        key = json.dumps(said, sort_keys=True)
+        known = self._remembered.get(key)
+        if known is None:
+            while len(self._remembered) >= self._n_remembered:
+                self._remembered.pop(next(iter(self._remembered), key), None)
+            known = np.full(len(self._classes), _UNKNOWN, np.int8)
+            self._remembered[key] = known
+        return known
