@@ -13,7 +13,9 @@ from serving.api.schemas import (
     ReasonOut,
     RecentOut,
     SlateItemOut,
+    SlateReply,
 )
+from serving.asking import Asker
 from serving.pool.messages import ProfileView
 from serving.versions import format_versions
 from serving.wording import reason_text
@@ -32,10 +34,22 @@ def slate_items(slate: Slate) -> list[SlateItemOut]:
             parts=item.parts,
             sources=item.sources,
             log_propensity=item.log_propensity,
+            rules=list(item.rules),
             reason=ReasonOut(text=reason_text(item.reason), **item.reason),
         )
         for item in slate.items
     ]
+
+
+def with_asker(reply: SlateReply, asker: Asker) -> SlateReply:
+    """The reply, with what it says of the one who asked."""
+    is_user = asker.user_id is not None
+    reply.user_id = asker.user_id
+    reply.profile_version = None if asker.view is None else profile_version(asker.view)
+    reply.degraded = is_user and asker.view is None
+    reply.cold_start = not asker.is_known and not reply.degraded
+    reply.unknown_items = list(asker.unknown_items)
+    return reply
 
 
 def profile_version(view: ProfileView) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from recsys.bundle import Bundle
 from recsys.interest.stored import model_within
 from recsys.reranking.registry import steps_of
+from recsys.rules.compiled import BoundRules
+from recsys.rules.request import Said, read_context
 from recsys.settings import Settings
 from recsys.shelf import Evidence, Shelf
 from recsys.slate import SlateOptions, make_slate
 from recsys.sources.gather import quotas_of, sources_of
-from serving.api.schemas import SlateReply
+from serving.api.schemas import SessionIn, SlateReply
 from serving.replies import slate_items
 from serving.trend_mirror import TrendMirror
 
@@ -29,6 +31,18 @@ class SlateRequest:
     """Version token of a write that the slate must see."""
     diversity: float | None = None
     """In [0, 1], in place of what the settings of the rerank steps say."""
+    said: Said = field(default_factory=Said)
+    """What the client says of the request and the user, for rules."""
+
+
+def session_request(session: SessionIn) -> SlateRequest:
+    """What an anonymous visitor's slate is asked for with.
+
+    Raises:
+        RuleError: if the context is unsound.
+    """
+    said = read_context(session.context)
+    return SlateRequest(session.k, session.exclude_seen, diversity=session.diversity, said=said)
 
 
 class SlateMaker:
@@ -55,13 +69,20 @@ class SlateMaker:
             request = SlateRequest(diversity=diversity)
             self.make(Evidence(self.shelf.nobody), 0.0, request)  # compiles
 
-    def make(self, evidence: Evidence, as_of: float, request: SlateRequest) -> SlateReply:
+    def make(
+        self,
+        evidence: Evidence,
+        as_of: float,
+        request: SlateRequest,
+        rules: BoundRules | None = None,
+    ) -> SlateReply:
         """The slate that evidence asks for; who it is for is left to the caller.
 
         Args:
             evidence: a profile at ``as_of``.
             as_of: Unix seconds.
             request: length and seen filter.
+            rules: that count for it.
         """
         trend_as_of = self.trend.as_of  # before the features: they may be newer, never older
         features = self.trend.features(as_of)
@@ -73,6 +94,7 @@ class SlateMaker:
             steps=self._options.steps if request.diversity is None else self._diverse_steps,
             diversity=request.diversity,
             seed=request_id.int,
+            rules=rules,
         )
         slate = make_slate(self.shelf, evidence, features, as_of, options)
         return SlateReply(

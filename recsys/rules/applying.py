@@ -30,13 +30,23 @@ Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Applied:
-    """What rules made of candidates: m <= k items in order."""
+class Adjusted:
+    """The m candidates that rules leave, best first."""
 
     places: Places
     """(m,) positions among the candidates that were given."""
     added: npt.NDArray[np.float32]
-    """(m,) what boosts and buries added to the scores."""
+    """(m,) what boosts and buries add to the scores."""
+    notes: tuple[str, ...]
+    """Why nothing is left, in words."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A slate of m <= k items in order."""
+
+    places: Places
+    """(m,) positions among the candidates that were given."""
     pinned: Places
     """(m,) the place at which an item is pinned, from 1; 0 = it is not."""
     rules: list[tuple[str, ...]]
@@ -45,10 +55,18 @@ class Applied:
     """What rules held back or could not do, in words."""
 
 
+@dataclass(frozen=True)
+class Applied(Placed):
+    """Both."""
+
+    added: npt.NDArray[np.float32]
+    """(m,) as ``Adjusted.added``."""
+
+
 def apply(
     bound: BoundRules, rows: Rows, scores: Floats, k: int, n_candidates: int = N_CANDIDATES
 ) -> Applied:
-    """Apply rules to candidates.
+    """Make a slate of candidates.
 
     Args:
         bound: rules that count for the request.
@@ -61,26 +79,59 @@ def apply(
         At most k items; none, with a note that says so, where all are filtered.
     """
     near = shortlist(bound, rows, scores, n_candidates)
-    chosen, values = rows[near], scores[near].astype(np.float64)
-    holds = [bound.holds(one, chosen) for one in bound.rules]
-    kept = np.ones(len(chosen), np.bool_)
-    for one, where in zip(bound.rules, holds, strict=True):
-        if one.compiled.hides:
-            kept &= ~one.compiled.hidden(where)
-    left = np.flatnonzero(kept)
-    holds = [where[left] for where in holds]
-    added = _added(bound, holds, values[left])
-    order = np.argsort(-(values[left] + added), kind="stable")
-    holds = [where[order] for where in holds]
-    filled = fill(_demands(bound, holds), len(left), k)
-    best = order[filled.order]
+    left = adjust(bound, rows[near], scores[near])
+    chosen = near[left.places]
+    found = place(bound, rows[chosen], k)
+    notes = left.notes
+    if len(near) == 0 and len(rows) > 0:
+        notes = (_all_filtered(bound, rows),)
     return Applied(
-        places=near[left][best],
-        added=added[best].astype(np.float32),
-        pinned=filled.pinned,
-        rules=_touched(bound, [where[filled.order] for where in holds], filled.rules),
-        notes=_notes(bound, rows, len(left), filled.notes),
+        places=chosen[found.places],
+        pinned=found.pinned,
+        rules=found.rules,
+        notes=(*notes, *(() if len(chosen) == 0 else found.notes)),
+        added=left.added[found.places],
     )
+
+
+def adjust(bound: BoundRules, rows: Rows, scores: Floats) -> Adjusted:
+    """Take out what is filtered, and change scores.
+
+    Args:
+        bound: rules that count for the request.
+        rows: (n,) distinct catalog rows.
+        scores: (n,) comparable with each other.
+    """
+    kept = np.ones(len(rows), np.bool_)
+    for one in bound.rules:
+        if one.compiled.hides:
+            kept &= ~one.compiled.hidden(bound.holds(one, rows))
+    left = np.flatnonzero(kept)
+    values = scores[left].astype(np.float64)
+    added = _added(bound, [bound.holds(one, rows[left]) for one in bound.rules], values)
+    order = np.argsort(-(values + added), kind="stable")
+    notes = (_all_filtered(bound, rows),) if len(left) == 0 < len(rows) else ()
+    return Adjusted(left[order], added[order].astype(np.float32), notes)
+
+
+def place(bound: BoundRules, rows: Rows, k: int) -> Placed:
+    """Give places.
+
+    Args:
+        bound: rules that count for the request.
+        rows: (n,) catalog rows that are not filtered, in the order that they should have.
+        k: length of the slate; positive.
+    """
+    holds = [bound.holds(one, rows) for one in bound.rules]
+    buried = np.zeros(len(rows), np.bool_)
+    for one, where in zip(bound.rules, holds, strict=True):
+        if isinstance(one.rule.action, Bury):
+            buried |= where
+    order = np.argsort(buried, kind="stable")
+    holds = [where[order] for where in holds]
+    filled = fill(_demands(bound, holds), len(rows), k)
+    touched = _touched(bound, [where[filled.order] for where in holds], filled.rules)
+    return Placed(order[filled.order], filled.pinned, touched, filled.notes)
 
 
 def shortlist(bound: BoundRules, rows: Rows, scores: Floats, n: int) -> Places:
@@ -151,13 +202,11 @@ def _touched(
     return [tuple(ids) for ids in found]
 
 
-def _notes(bound: BoundRules, rows: Rows, n_left: int, notes: tuple[str, ...]) -> tuple[str, ...]:
-    if n_left > 0 or len(rows) == 0:
-        return notes
+def _all_filtered(bound: BoundRules, rows: Rows) -> str:
     some = rows[:N_CANDIDATES]
     hiding = [
         one.rule.id
         for one in bound.rules
         if one.compiled.hides and one.compiled.hidden(bound.holds(one, some)).any()
     ]
-    return (f"all {len(rows)} candidates are filtered by the rules {', '.join(hiding)}",)
+    return f"all {len(rows)} candidates are filtered by the rules {', '.join(hiding)}"

@@ -10,7 +10,8 @@ import numpy as np
 from recsys.errors import RuleError
 from recsys.rules.items import ItemFacts
 from recsys.rules.language import Expression
-from recsys.rules.predicate import AgeTest, Bools, Mixed, Predicate, Written, age_test
+from recsys.rules.mixed import Mixed
+from recsys.rules.predicate import AgeTest, Bools, Predicate, Written, age_test
 from recsys.rules.reads import Reads
 
 _LOOK_EVERY = 256

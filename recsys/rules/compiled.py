@@ -47,8 +47,8 @@ class CompiledRules:
         """Of the rule set."""
         return self.rule_set.version
 
-    def bind(self, request: RequestFacts) -> BoundRules:
-        """What counts for one request."""
+    def bind(self, request: RequestFacts) -> BoundRules | None:
+        """What counts for one request; None where nothing does."""
         bound = [
             BoundRule(one, one.predicate.is_asked(request))
             for one in self.rules
@@ -57,7 +57,7 @@ class CompiledRules:
         counts = [
             b for b in bound if b.is_asked or isinstance(b.compiled.rule.action, Availability)
         ]
-        return BoundRules(self.items, request, tuple(counts))
+        return BoundRules(self.items, request, tuple(counts)) if len(counts) > 0 else None
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,11 @@ class BoundRules:
             if one.compiled.hides and one.is_cheap:
                 found &= ~one.compiled.hidden(self.cheap(one, rows))
         return found
+
+    @property
+    def hiding(self) -> list[str]:
+        """Ids of the rules that ``allowed`` goes by."""
+        return [one.rule.id for one in self.rules if one.compiled.hides and one.is_cheap]
 
     def naming(self, row: int) -> list[str]:
         """Ids of the rules whose expression holds of one item, and of those that hide it."""

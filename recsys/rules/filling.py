@@ -82,13 +82,12 @@ class _Filling:
         self.blocked = np.zeros(n, np.bool_)
         """(n,) those that are not taken and cannot be any more."""
         self._k = k
-        self._quotas = [[quota.number, quota.about] for quota in at_most]
+        self._quotas = [(quota.number, quota.about) for quota in at_most]
         self._block()
 
     def take(self, candidate: int) -> None:
         self.taken.append(candidate)
-        for quota in self._quotas:
-            quota[0] -= bool(quota[1][candidate])
+        self._quotas = [(left - int(about[candidate]), about) for left, about in self._quotas]
         self._block()
 
     def take_best(self, about: Bools, wanted: int) -> list[int]:
@@ -103,12 +102,13 @@ class _Filling:
         return found
 
     def _block(self) -> None:
-        spent = [quota for quota in self._quotas if quota[0] <= 0]
-        for _, about in spent:
+        spent = [about for left, about in self._quotas if left <= 0]
+        if len(spent) == 0:
+            return
+        for about in spent:
             self.blocked |= about
-        if len(spent) > 0:
-            self.blocked[self.taken] = False
-            self._quotas = [quota for quota in self._quotas if quota[0] > 0]
+        self.blocked[self.taken] = False
+        self._quotas = [(left, about) for left, about in self._quotas if left > 0]
 
 
 def _pinned(pins: list[Demand], k: int) -> tuple[dict[int, tuple[int, str]], list[str]]:

@@ -45,7 +45,7 @@ class Mixed:
     ) -> npt.NDArray[np.bool_]:
         """(n,) for n candidates."""
         said = request.picked(self._reads.request)
-        known = self._known(said)
+        known = self._known(request, said)
         codes = self._classes.of_row[rows]
         missing = np.unique(codes[known[codes] == _UNKNOWN])
         for code in missing.tolist():
@@ -55,15 +55,17 @@ class Mixed:
         found: npt.NDArray[np.bool_] = known[codes] == 1
         return found
 
-    def _known(self, said: dict[str, Any]) -> npt.NDArray[np.int8]:
+    def _known(self, request: RequestFacts, said: dict[str, Any]) -> npt.NDArray[np.int8]:
         """(C,) 1 and 0 where the answer is known for what a request says."""
         if not self._fixed:
-            return np.full(len(self._classes), _UNKNOWN, np.int8)
+            return request.answers.setdefault(id(self), self._nothing())
         key = json.dumps(said, sort_keys=True)
         known = self._remembered.get(key)
         if known is None:
             while len(self._remembered) >= self._n_remembered:
                 self._remembered.pop(next(iter(self._remembered), key), None)
-            known = np.full(len(self._classes), _UNKNOWN, np.int8)
-            self._remembered[key] = known
+            known = self._remembered[key] = self._nothing()
         return known
+
+    def _nothing(self) -> npt.NDArray[np.int8]:
+        return np.full(len(self._classes), _UNKNOWN, np.int8)

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from recsys.errors import RuleError
 from recsys.rules.items import moment
 from recsys.rules.reads import CONTEXT, USER
@@ -29,6 +32,8 @@ class RequestFacts:
     """``user.attributes``."""
     context: Mapping[str, Any] = field(default_factory=dict)
     """``context``: whatever the request says of itself."""
+    answers: dict[int, npt.NDArray[np.int8]] = field(default_factory=dict, compare=False)
+    """What was evaluated for this request only, by the part that was."""
 
     @cached_property
     def facts(self) -> dict[str, Any]:

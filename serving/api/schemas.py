@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -78,6 +78,8 @@ class SessionIn(Request):
     """Leave out the items of the session."""
     diversity: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     """How much unlike each other the items shall be; default: as the server is set."""
+    context: dict[str, Any] = {}
+    """What rules may ask: ``context.NAME``, and under ``user`` the ``user.attributes``."""
 
 
 class Rejected(BaseModel):
@@ -129,6 +131,8 @@ class SlateItemOut(BaseModel):
     """What found it: interest, trend, ...; ``all`` where the whole catalog was scored."""
     log_propensity: float | None = None
     """Where slates are drawn: log of the probability of the item here, given those before it."""
+    rules: list[str] = []
+    """Ids of the business rules that changed the item's score or place."""
     reason: ReasonOut
 
 
@@ -149,6 +153,8 @@ class SlateReply(BaseModel):
     """True: nothing is known of the user."""
     unknown_items: list[str] = []
     """Items of the request that the catalog lacks."""
+    rules_version: str | None = None
+    """Version of the business rules that the slate obeys; null = there are none."""
     reason: str | None = None
     """Why there are fewer items than were asked for; null = there are not."""
     items: list[SlateItemOut]

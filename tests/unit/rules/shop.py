@@ -56,4 +56,6 @@ def bound(
     *rules: Mapping[str, Any], now: float = NOW, known: bool = True, **said: Any
 ) -> BoundRules:
     """The same, for a request that says something."""
-    return compiled(*rules).bind(read_context(said).at(now, known))
+    request = read_context(said).at(now, known)
+    made = compiled(*rules)
+    return made.bind(request) or BoundRules(made.items, request, ())

@@ -84,7 +84,8 @@ def test_a_cut_expression_says_what_the_whole_one_says(source: str, request: Req
 
 
 def test_parts_go_where_they_are_cheapest() -> None:
-    source = '("tea" in item.categories && user.is_known) && item.age_days < 3.0 && item.title == context.t'
+    known = '("tea" in item.categories && user.is_known)'
+    source = f"{known} && item.age_days < 3.0 && item.title == context.t"
     found = predicate(write(source), ITEMS, Effort(time.perf_counter))
     assert found.bitmap is not None and found.bitmap.tolist() == [True] * 6 + [False] * 6
     assert (len(found.once), len(found.ages), len(found.mixed)) == (1, 1, 1)

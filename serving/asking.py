@@ -1,0 +1,58 @@
+"""From a profile that was read to the evidence that a slate is asked for with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recsys.errors import EventError
+from recsys.shelf import Evidence
+from serving.pool.messages import ProfileView
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who a slate is for."""
+
+    evidence: Evidence
+    as_of: float
+    """Unix seconds."""
+    user_id: str | None = None
+    """None = an anonymous visitor."""
+    view: ProfileView | None = None
+    """The user's profile; None = it is away."""
+    unknown_items: tuple[str, ...] = ()
+    """Items of a session that the catalog lacks."""
+    is_known: bool = False
+    """Whether anything is known of them."""
+
+
+def asker_of(view: ProfileView) -> Asker:
+    """The user that a profile is of, at the moment that it was read for."""
+    evidence = Evidence(
+        query=view.query,
+        mass_now=view.mass,
+        banks=view.banks,
+        recent_item=view.recent_item,
+        recent_ts=view.recent_ts,
+        recent_importance=view.recent_importance,
+        recent_kind=np.array([*view.recent_kind, None], dtype=object)[:-1],
+        recent_value=view.recent_value,
+        seen=view.seen,
+    )
+    return Asker(evidence, view.as_of, view.user_id, view, is_known=view.is_known)
+
+
+def check_as_of(view: ProfileView, as_of: float, asked: float | str | None) -> None:
+    """Check the moment that a profile was asked for at.
+
+    Raises:
+        EventError: if it was named, and is before the user's last event.
+    """
+    if asked is not None and view.t_ref > as_of:
+        raise EventError(
+            f"as_of {as_of:.6f}",
+            f"is before the user's last event at {view.t_ref:.6f}",
+            "Ask for a later moment; `python -m pipelines.recommend` replays the past",
+        )
