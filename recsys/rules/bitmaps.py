@@ -79,8 +79,9 @@ def _bitmap(part: Expression, read: Reads, items: ItemFacts, effort: Effort) -> 
         return np.full(len(items), part.holds({}))
     classes = items.classes(read.item)
     holds = np.empty(len(classes), np.bool_)
+    facts = items.facts(read.item)
     for i, row in enumerate(classes.first.tolist()):
-        holds[i] = part.holds(items.facts(row, read.item))
+        holds[i] = part.holds({name: value(row) for name, value in facts})
         effort.one_more()
     found: Bools = holds[classes.of_row]
     return found

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -65,23 +66,20 @@ class ItemFacts:
         found: Floats = (now - self.catalog.available_from[rows]) / DAY_S
         return found
 
-    def facts(self, row: int, fields: Iterable[str], now: float | None = None) -> dict[str, Any]:
-        """CEL name -> value of one item.
+    def facts(
+        self, fields: Iterable[str], now: float = math.nan
+    ) -> list[tuple[str, Callable[[int], Any]]]:
+        """CEL names, each with what gives its value for a catalog row.
 
         Args:
-            row: of the catalog.
             fields: as ``Reads.item`` has them.
             now: Unix seconds; may be missing where ``age_days`` is not asked for.
         """
-        found: dict[str, Any] = {}
-        for field in fields:
-            name = field.partition(".")[0]
-            if name == AGE:
-                born = float(self.catalog.available_from[row])
-                found[f"{ITEM}.{AGE}"] = math.nan if now is None else (now - born) / DAY_S
-            else:
-                found[f"{ITEM}.{name}"] = self._values[name](row)
-        return found
+        names = sorted({field.partition(".")[0] for field in fields})
+        return [
+            (f"{ITEM}.{name}", partial(self._age_days, now) if name == AGE else self._values[name])
+            for name in names
+        ]
 
     def classes(self, fields: Iterable[str]) -> Classes:
         """Which items are alike in all of some fields; ``age_days`` follows from the birth."""
@@ -127,6 +125,9 @@ class ItemFacts:
         if dot:
             return catalog.attribute(attribute)
         return (tuple(sorted(self._attributes(row).items())) for row in range(len(self)))
+
+    def _age_days(self, now: float, row: int) -> float:
+        return (now - float(self.catalog.available_from[row])) / DAY_S
 
     def _attributes(self, row: int) -> dict[str, str]:
         known = self.catalog.attributes

@@ -7,6 +7,7 @@ the same, as far as the expression reads it.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,12 +49,25 @@ class Mixed:
         known = self._known(request, said)
         codes = self._classes.of_row[rows]
         missing = np.unique(codes[known[codes] == _UNKNOWN])
-        for code in missing.tolist():
-            row = int(self._classes.first[code])
-            facts = items.facts(row, self._reads.item, request.now)
-            known[code] = self._expression.holds(facts | said)
+        if len(missing) > 0:
+            self._ask(known, missing, items.facts(self._reads.item, request.now), said)
         found: npt.NDArray[np.bool_] = known[codes] == 1
         return found
+
+    def _ask(
+        self,
+        known: npt.NDArray[np.int8],
+        codes: npt.NDArray[np.int64],
+        facts: Sequence[tuple[str, Callable[[int], Any]]],
+        said: dict[str, Any],
+    ) -> None:
+        told, holds = dict(said), self._expression.holds
+        found = []
+        for row in self._classes.first[codes].tolist():
+            for name, value in facts:
+                told[name] = value(row)
+            found.append(holds(told))
+        known[codes] = found
 
     def _known(self, request: RequestFacts, said: dict[str, Any]) -> npt.NDArray[np.int8]:
         """(C,) 1 and 0 where the answer is known for what a request says."""

@@ -62,10 +62,9 @@ REQUESTS = [
 def whole(source: str, request: RequestFacts) -> list[bool]:
     """The expression as it was written, asked of each item by itself."""
     written = write(source)
-    fields = reads("item").item  # all of them
-    return [
-        written.whole.holds(request.facts | ITEMS.facts(row, fields, request.now)) for row in ALL
-    ]
+    facts = ITEMS.facts(reads("item").item, request.now)  # all of them
+    items = [{name: value(row) for name, value in facts} for row in ALL.tolist()]
+    return [written.whole.holds(request.facts | item) for item in items]
 
 
 @settings(max_examples=60, deadline=None)
