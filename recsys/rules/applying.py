@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recsys.rules.compiled import BoundRules
+from recsys.rules.compiled import BoundRule, BoundRules
 from recsys.rules.filling import Demand, Demands, fill
 from recsys.rules.predicate import Bools, Rows
 from recsys.rules.schema import Boost, Bury, Pin, Quota
@@ -24,6 +24,8 @@ N_CANDIDATES = 500
 """Candidates, best first, that mixed rules are evaluated for."""
 N_KEPT = 8
 """Best items of a pin or quota that stay candidates, however low their scores are."""
+N_WANTED = 64
+"""Items of a pin or quota that become candidates, whether they were found or not."""
 
 Floats = npt.NDArray[np.floating[Any]]
 Places = npt.NDArray[np.int64]
@@ -143,14 +145,28 @@ def shortlist(bound: BoundRules, rows: Rows, scores: Floats, n: int) -> Places:
     cheap = [bound.cheap(one, rows[left]) & one.is_cheap for one in bound.rules]
     values = scores[left].astype(np.float64)
     order = np.argsort(-(values + _added(bound, cheap, values)), kind="stable")
-    wanted = [order[:n]]
+    near = [order[:n]]
     for one in bound.rules:
-        action = one.rule.action
-        if isinstance(action, Pin) or (isinstance(action, Quota) and action.at_least is not None):
-            n_kept = max(N_KEPT, getattr(action, "at_least", 0))
+        if _keeps(one) > 0:
             where = bound.cheap(one, rows[left])
-            wanted.append(order[where[order]][:n_kept])
-    return np.sort(left[np.unique(np.concatenate(wanted))])
+            near.append(order[where[order]][: _keeps(one)])
+    return np.sort(left[np.unique(np.concatenate(near))])
+
+
+def wanted(bound: BoundRules) -> Rows:
+    """Catalog rows that pins and quotas ask for, whether they are candidates or not."""
+    asked = [one for one in bound.rules if one.is_asked and _keeps(one) > 0]
+    bitmaps = [one.compiled.predicate.bitmap for one in asked]
+    found = [np.flatnonzero(bitmap)[:N_WANTED] for bitmap in bitmaps if bitmap is not None]
+    return np.unique(np.concatenate([*found, np.zeros(0, np.int64)]))
+
+
+def _keeps(one: BoundRule) -> int:
+    """How many of the items that a rule is about stay candidates, however low their scores."""
+    action = one.rule.action
+    if isinstance(action, Pin):
+        return N_KEPT
+    return max(N_KEPT, action.at_least) if isinstance(action, Quota) and action.at_least else 0
 
 
 def _added(bound: BoundRules, holds: list[Bools], scores: Floats) -> npt.NDArray[np.float64]:

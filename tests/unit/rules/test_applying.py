@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.rules.applying import Applied, apply, shortlist
+from recsys.rules.applying import Applied, apply, shortlist, wanted
 from recsys.rules.compiled import BoundRules
 from tests.unit.rules.shop import DAY, NOW, bound, rule
 
@@ -177,6 +177,17 @@ def test_of_many_candidates_pins_and_quotas_keep_theirs() -> None:
 def test_a_cheap_boost_reaches_items_beyond_the_best() -> None:
     rules = bound(rule('item.item_id == "i09"', {"type": "boost", "multiply": 10.0}))
     assert 9 in shortlist(rules, ROWS, SCORES * 10, 2)
+
+
+def test_pins_and_quotas_say_what_they_want() -> None:
+    rules = bound(
+        rule('item.item_id == "i11"', {"type": "pin", "place": 1}),
+        rule('item.item_id == "i07"', {"type": "quota", "at_least": 1}),
+        rule('item.item_id == "i06"', {"type": "quota", "at_most": 1}),
+        rule('item.item_id == "i05" && !user.is_known', {"type": "pin", "place": 1}),
+    )
+    assert wanted(rules).tolist() == [7, 11]
+    assert wanted(bound()).tolist() == []
 
 
 WHENS = st.sampled_from(

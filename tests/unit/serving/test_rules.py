@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import time
 from typing import Any
@@ -12,12 +13,15 @@ from fastapi.testclient import TestClient
 
 from recsys.bundle import Bundle
 from recsys.errors import RecsysError, RuleError, StoreError
+from recsys.rules.request import RequestFacts
 from recsys.rules.versions import read_current
 from recsys.settings import Settings
+from recsys.shelf import Evidence
 from recsys.store import Store
 from serving.api.routes import create_app
 from serving.gateway import Gateway
 from serving.rules import RuleDesk
+from serving.slates import SlateMaker, SlateRequest
 from tests.unit.rules.shop import rule
 from tests.unit.serving.conftest import NOW, LocalPool
 
@@ -87,6 +91,24 @@ def test_rules_see_the_context_and_the_user(client: TestClient) -> None:
     assert len(ids(found)) == 11 and ids(found)[0] == "food-5"
     click(client, "space-1")
     assert ids(slate(client))[0] == "food-5"
+
+
+def test_in_a_large_catalog_what_is_pinned_need_not_be_found(
+    bundle: Bundle, settings: Settings, desk: RuleDesk
+) -> None:
+    small = {"exact_below": 1, "sources": {"interest": 1}}
+    retrieval = bundle.settings.retrieval.model_copy(update=small)
+    large = bundle.settings.model_copy(update={"retrieval": retrieval})
+    tight = settings.model_copy(
+        update={"serving": settings.serving.model_copy(update={"max_k": 2})}
+    )
+    maker = SlateMaker(dataclasses.replace(bundle, settings=large), tight)
+    likes = bundle.vectors[bundle.catalog.index["space-1"]]
+    query = maker.shelf.nobody._replace(vectors=likes[None, None])
+    rules = desk.compile([rule('item.item_id == "food-11"', {"type": "pin", "place": 1})])
+    found = maker.make(Evidence(query), NOW, SlateRequest(k=2), rules.bind(RequestFacts(NOW)))
+    assert [item.item_id.partition("-")[0] for item in found.items] == ["food", "space"]
+    assert [item.sources for item in found.items] == [["rules"], ["interest"]]
 
 
 def test_a_slate_that_is_filtered_empty_says_why(client: TestClient) -> None:
