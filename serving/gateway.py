@@ -155,14 +155,18 @@ class Gateway:
             request: for what.
             rules: others than those that count now.
         """
-        if rules is None and self.rules is not None:
-            rules = self.rules.standing.compiled
-        bound = None if rules is None else rules.bind(request.said.at(asker.as_of, asker.is_known))
+        bound = None
+        if self.rules is not None:
+            rules = self.rules.standing.compiled if rules is None else rules
+            said = request.said.at(asker.as_of, asker.is_known, self.rules.patience())
+            bound = rules.bind(said)
         reply = await asyncio.to_thread(
             self._slates.make, asker.evidence, asker.as_of, request, bound
         )
         if rules is not None and len(rules.rules) > 0:
             reply.rules_version = rules.version
+        if bound is not None and len(bound.late) > 0:
+            log.warning("rules take too long", extra={"rules": bound.late})
         return with_asker(reply, asker)
 
     async def profile(self, user_id: str, asked: float | str | None) -> ProfileReply:

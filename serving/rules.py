@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from recsys.bundle import Bundle
@@ -15,6 +16,7 @@ from recsys.rules.bitmaps import Effort
 from recsys.rules.compiled import CompiledRules, compile_rules
 from recsys.rules.contradictions import Warned, warnings
 from recsys.rules.items import ItemFacts
+from recsys.rules.limits import Patience
 from recsys.rules.schema import RuleSet, read_rules
 from recsys.rules.versions import Current, load_version, put_rules, read_current, roll_back
 from recsys.store import Store
@@ -29,7 +31,7 @@ class Standing:
     current: Current
     compiled: CompiledRules
 
-    @property
+    @cached_property
     def warnings(self) -> list[Warned]:
         """What is odd about it."""
         return warnings(self.compiled)
@@ -67,6 +69,10 @@ class RuleDesk:
             RuleError: if they are not sound.
         """
         return self._compiled(read_rules({"rules": raw}))
+
+    def patience(self) -> Patience:
+        """How long rules may be evaluated for one request."""
+        return Patience(self._timer)
 
     def put(self, raw: Any, expected: str | None, now: float) -> Standing:
         """Write a whole set of rules; it counts at once here, and elsewhere within moments.

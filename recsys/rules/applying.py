@@ -112,8 +112,10 @@ def adjust(bound: BoundRules, rows: Rows, scores: Floats) -> Adjusted:
     values = scores[left].astype(np.float64)
     added = _added(bound, [bound.holds(one, rows[left]) for one in bound.rules], values)
     order = np.argsort(-(values + added), kind="stable")
-    notes = (_all_filtered(bound, rows),) if len(left) == 0 < len(rows) else ()
-    return Adjusted(left[order], added[order].astype(np.float32), notes)
+    notes = [f"no time was left for all of rule {rule_id}" for rule_id in bound.late]
+    if len(left) == 0 < len(rows):
+        notes.append(_all_filtered(bound, rows))
+    return Adjusted(left[order], added[order].astype(np.float32), tuple(notes))
 
 
 def place(bound: BoundRules, rows: Rows, k: int) -> Placed:

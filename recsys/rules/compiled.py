@@ -112,6 +112,16 @@ class BoundRules:
         """Ids of the rules that ``allowed`` goes by."""
         return [one.rule.id for one in self.rules if one.compiled.hides and one.is_cheap]
 
+    @property
+    def late(self) -> list[str]:
+        """Ids of the rules that were not evaluated for all candidates: the time was over."""
+        late = self.request.late
+        return [
+            one.rule.id
+            for one in self.rules
+            if any(id(part) in late for part in one.compiled.predicate.mixed)
+        ]
+
     def naming(self, row: int) -> list[str]:
         """Ids of the rules whose expression holds of one item, and of those that hide it."""
         one_row = np.array([row])

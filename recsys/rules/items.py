@@ -20,6 +20,8 @@ from recsys.catalog import Catalog
 from recsys.rules.reads import AGE, ATTRIBUTES, ITEM
 
 DAY_S = 86_400.0
+MAX_KNOWN = 64
+"""Combinations of fields whose classes are kept."""
 _FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 
 Floats = npt.NDArray[np.float64]
@@ -85,10 +87,13 @@ class ItemFacts:
         """Which items are alike in all of some fields; ``age_days`` follows from the birth."""
         names = sorted({"created_at" if field == AGE else field for field in fields})
         whole = "\0".join(names)
-        if whole not in self._known:
+        found = self._known.get(whole)
+        if found is None:
             found = self._one(names[0]) if len(names) == 1 else self._several(names)
+            while len(self._known) >= MAX_KNOWN:
+                self._known.pop(next(iter(self._known), whole), None)
             self._known[whole] = found
-        return self._known[whole]
+        return found
 
     def _several(self, names: Sequence[str]) -> Classes:
         codes = np.zeros(len(self), np.int64)

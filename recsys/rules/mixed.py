@@ -15,12 +15,14 @@ import numpy.typing as npt
 
 from recsys.rules.items import Classes, ItemFacts
 from recsys.rules.language import Expression
+from recsys.rules.limits import Patience
 from recsys.rules.reads import AGE, NOW, Reads
 from recsys.rules.request import RequestFacts
 
 MAX_REMEMBERED_BYTES = 1 << 20
 """What one part may remember, a byte for each class and request."""
 
+_LOOK_EVERY = 16
 _UNKNOWN = -1
 
 
@@ -44,30 +46,37 @@ class Mixed:
     def holds(
         self, items: ItemFacts, rows: npt.NDArray[np.integer[Any]], request: RequestFacts
     ) -> npt.NDArray[np.bool_]:
-        """(n,) for n candidates."""
+        """(n,) for n candidates; False where the request's patience is over."""
         said = request.picked(self._reads.request)
         known = self._known(request, said)
         codes = self._classes.of_row[rows]
         missing = np.unique(codes[known[codes] == _UNKNOWN])
         if len(missing) > 0:
-            self._ask(known, missing, items.facts(self._reads.item, request.now), said)
+            facts = items.facts(self._reads.item, request.now)
+            answers = self._asked(missing, facts, said, request.patience)
+            known[missing[: len(answers)]] = answers
+            if len(answers) < len(missing):
+                request.late.add(id(self))
         found: npt.NDArray[np.bool_] = known[codes] == 1
         return found
 
-    def _ask(
+    def _asked(
         self,
-        known: npt.NDArray[np.int8],
         codes: npt.NDArray[np.int64],
         facts: Sequence[tuple[str, Callable[[int], Any]]],
         said: dict[str, Any],
-    ) -> None:
+        patience: Patience | None,
+    ) -> list[bool]:
+        """Answers for classes; for the first ones only where the time is over."""
         told, holds = dict(said), self._expression.holds
-        found = []
+        found: list[bool] = []
         for row in self._classes.first[codes].tolist():
+            if patience is not None and len(found) % _LOOK_EVERY == 0 and patience.is_over():
+                break
             for name, value in facts:
                 told[name] = value(row)
             found.append(holds(told))
-        known[codes] = found
+        return found
 
     def _known(self, request: RequestFacts, said: dict[str, Any]) -> npt.NDArray[np.int8]:
         """(C,) 1 and 0 where the answer is known for what a request says."""

@@ -99,10 +99,12 @@ class Predicate:
 
     def cheap(self, items: ItemFacts, rows: Rows | slice, now: float) -> Bools:
         """(n,) where all parts hold that no expression must be evaluated for."""
-        ages = items.ages_days(rows, now)
-        found = np.ones(len(ages), np.bool_) if self.bitmap is None else self.bitmap[rows].copy()
+        if self.bitmap is None:
+            found = np.ones(len(items.catalog.available_from[rows]), np.bool_)
+        else:
+            found = self.bitmap[rows].copy()
         for test in self.ages:
-            found &= test.holds(ages)
+            found &= test.holds(items.ages_days(rows, now))
         return found
 
     def holds(self, items: ItemFacts, rows: Rows, request: RequestFacts) -> Bools:

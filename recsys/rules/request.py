@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from recsys.errors import RuleError
 from recsys.rules.items import moment
+from recsys.rules.limits import Patience
 from recsys.rules.reads import CONTEXT, USER
 
 MAX_BYTES = 4_096
-MAX_LIST = 64
+MAX_LIST = 32
 MAX_DEPTH = 4
 
 
@@ -34,6 +35,10 @@ class RequestFacts:
     """``context``: whatever the request says of itself."""
     answers: dict[int, npt.NDArray[np.int8]] = field(default_factory=dict, compare=False)
     """What was evaluated for this request only, by the part that was."""
+    patience: Patience | None = None
+    """How long evaluations may take; None = as long as they do."""
+    late: set[int] = field(default_factory=set, compare=False)
+    """Parts that were not evaluated for all candidates, because the time was over."""
 
     @cached_property
     def facts(self) -> dict[str, Any]:
@@ -68,9 +73,9 @@ class Said:
     user: Mapping[str, Any] = field(default_factory=dict)
     context: Mapping[str, Any] = field(default_factory=dict)
 
-    def at(self, now: float, is_known: bool) -> RequestFacts:
+    def at(self, now: float, is_known: bool, patience: Patience | None = None) -> RequestFacts:
         """The facts of the request at a moment (Unix seconds)."""
-        return RequestFacts(now, is_known, self.user, self.context)
+        return RequestFacts(now, is_known, self.user, self.context, patience=patience)
 
 
 def read_context(raw: Any) -> Said:

@@ -107,7 +107,11 @@ class Rule(_Part):
     description: Annotated[str, Field(max_length=MAX_DESCRIPTION)] = ""
     """Why there is such a rule."""
     when: str
-    """A CEL expression over ``item``, ``user`` and ``context`` that is true or false."""
+    """A CEL expression that is true or false. It may read ``item.item_id``, ``title``,
+    ``categories``, ``attributes`` (texts by name), ``available_from``, ``available_until``,
+    ``created_at`` (times) and ``age_days``; ``user.is_known`` and ``user.attributes``;
+    ``context.now`` and whatever else the request says. Where a name is missing, it does not hold;
+    ``has(item.attributes.brand)`` asks first."""
     action: Action
     priority: Annotated[int, Field(ge=-1_000, le=1_000)] = 0
     """Of two rules of one kind that cannot both have their way, the higher one has it."""

@@ -44,11 +44,16 @@ def read_current(store: Store, tenant: str) -> Current:
     """Which version counts, and which ones did.
 
     Raises:
-        StoreError: if the store cannot be read.
+        StoreError: if the store cannot be read, or the pointer is not sound.
     """
     value, token = store.read_pointer(_pointer(tenant))
-    turns = [] if value is None else value["history"]
-    return Current(tuple(Turn(str(one["version"]), float(one["at"])) for one in turns), token)
+    try:
+        turns = [] if value is None else value["history"]
+        history = tuple(Turn(str(one["version"]), float(one["at"])) for one in turns)
+    except (KeyError, TypeError, ValueError) as error:
+        place = f"{store.uri}/{_pointer(tenant)}"
+        raise ChecksumError(place, "is no pointer to rules", "Restore it") from error
+    return Current(history, token)
 
 
 def load_version(store: Store, tenant: str, version: str | None) -> RuleSet:

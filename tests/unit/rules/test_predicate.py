@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from recsys.errors import RuleError
+from recsys.rules.applying import adjust
 from recsys.rules.bitmaps import Effort, predicate
 from recsys.rules.items import ItemFacts
+from recsys.rules.limits import Patience
 from recsys.rules.predicate import write
 from recsys.rules.reads import reads
 from recsys.rules.request import RequestFacts
@@ -134,8 +137,11 @@ def test_words_within_texts_are_no_words() -> None:
         ("(" * 13 + "true" + ")" * 13, "the expression", "Split it"),
         ("(" * 900 + "true" + ")" * 900, "the expression", "Split it"),
         ("context.l.all(a, context.l.all(b, a == b))", "character 28", "inner list"),
+        ("context.l.all(a, a.matches('x'))", "character 20", "inner list"),
+        ("&&".join(["item.title.matches('x')"] * 4), "character", "Split the rule"),
+        ("context.l.all(a, " + "&&".join(["a == 1"] * 12) + ")", "character 14", "less of each"),
         ("&&".join(["context.l.all(a, a == 1)"] * 4), "character", "Split the rule"),
-        ("context.l.all(item, item == 1)", "character 11", "another name"),
+        ("context.l.all(item, item == 1)", "character 14", "another name"),
     ],
 )
 def test_a_bad_expression_is_refused_with_rule_place_and_remedy(
@@ -163,3 +169,20 @@ def test_too_many_mixed_rules_are_refused() -> None:
     mixed = [rule("item.title == context.t", "bury") for _ in range(21)]
     with pytest.raises(RuleError, match="rule r20: is number 21"):
         compiled(*mixed)
+
+
+def test_when_patience_is_over_the_rest_does_not_hold() -> None:
+    made = compiled(rule('item.title == context.t || item.item_id > "i"', "filter", id="slow"))
+    ticks = iter([0.0, 0.0, 1.0, 1.0, 1.0])
+    request = RequestFacts(NOW, context={"t": ""}, patience=Patience(lambda: next(ticks), 0.5))
+    rules = made.bind(request)
+    assert rules is not None
+    many = np.arange(12).repeat(2)
+    assert rules.holds(rules.rules[0], many).all() and rules.late == []
+    other = replace(request, context={"t": "x"})
+    late = made.bind(other)
+    assert late is not None
+    assert not late.holds(late.rules[0], ALL).any() and late.late == ["slow"]
+    left = adjust(late, ALL, np.ones(12, np.float32))
+    assert len(left.places) == 12
+    assert left.notes == ("no time was left for all of rule slow",)
