@@ -60,6 +60,8 @@ def check_limits(source: str) -> None:
     """
     if source.strip() == "":
         raise RuleError("the expression", "is empty", "Write true to mean every item")
+    if not source.isascii() and any("\ud800" <= char <= "\udfff" for char in source):
+        raise RuleError("the expression", "is no Unicode text", "Send valid UTF-8")
     if len(source) > MAX_CHARS:
         raise _too(source, len(source), MAX_CHARS, "characters long")
     words = tokens(source)

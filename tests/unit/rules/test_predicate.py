@@ -132,6 +132,8 @@ def test_words_within_texts_are_no_words() -> None:
         ("item.title", "line 1, character 1", "Compare it"),
         ("'tea'.foo() && true", "line 1, character 10", "Write a name that there is"),
         ("  ", "the expression", "true"),
+        ("item.title == '\ud800'", "the expression", "UTF-8"),
+        ("item.title == 'é😀' && item.x", "line 1, character", "Write a name that there is"),
         ("'" + "x" * 2_000 + "' == item.title", "the expression", "Split it"),
         ("&&".join(["true"] * 200), "the expression", "Split it"),
         ("(" * 13 + "true" + ")" * 13, "the expression", "Split it"),
