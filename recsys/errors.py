@@ -3,7 +3,8 @@
     RecsysError
     |-- ConfigError           a setting or an argument is missing, unknown or out of range
     |-- DataError             a log or a file cannot be used as a whole
-    |   `-- EventError        one event is refused (HTTP 422)
+    |   |-- EventError        one event is refused (HTTP 422)
+    |   `-- RuleError         a business rule is refused (HTTP 422)
     |-- NotFoundError         an item, bundle, dataset or file that does not exist (HTTP 404)
     |-- StoreError            the store cannot be read or written
     |   |-- ConflictError     somebody else moved the pointer first; read it again and retry
@@ -46,6 +47,10 @@ class DataError(RecsysError):
 
 class EventError(DataError):
     """One event is refused."""
+
+
+class RuleError(DataError):
+    """A business rule is refused."""
 
 
 class NotFoundError(RecsysError):

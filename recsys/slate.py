@@ -14,9 +14,12 @@ from recsys.reasons import Explain, Reason, explain
 from recsys.reranking.base import Ranked, Step
 from recsys.reranking.seen import still_seen
 from recsys.retrieval import Retriever
+from recsys.rules.applying import shortlist, wanted
+from recsys.rules.compiled import BoundRules
+from recsys.rules.steps import RULES, with_rules
 from recsys.shelf import Evidence, Shelf
 from recsys.sources.base import Asked, Bools, Source
-from recsys.sources.gather import Candidates, gather, given, names_in, whole_catalog
+from recsys.sources.gather import Candidates, also, gather, given, names_in, whole_catalog
 
 N_RANKED = 500
 
@@ -37,6 +40,8 @@ class SlateItem:
     """The sources that found it; ``all`` where the whole catalog was scored."""
     log_propensity: float | None = None
     """Where slates are drawn: log of the probability of the item here, given those before it."""
+    rules: tuple[str, ...] = ()
+    """Ids of the business rules that changed its score or place."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,8 @@ class SlateOptions:
     seed: int = 0
     """Of draws."""
     explain: Explain = "reason"
+    rules: BoundRules | None = None
+    """Business rules that count for the request."""
 
 
 def make_slate(
@@ -91,8 +98,9 @@ def make_slate(
     """
     asked = ask(shelf, evidence, trend_features, as_of, options)
     candidates = find(asked, options)
-    n = max(options.n_ranked, options.k) if len(options.steps) > 0 else options.k
-    ranked = rerank(rank(asked, candidates, n), asked, options)
+    is_cut_late = len(options.steps) > 0 or options.rules is not None
+    n = max(options.n_ranked, options.k) if is_cut_late else options.k
+    ranked = rerank(rank(asked, candidates, n, options.rules), asked, options)
     shown = ranked.pick(np.arange(min(options.k, len(ranked))))
     told = {**shown.parts, "trend": asked.trend}
     how = options.explain
@@ -109,6 +117,8 @@ def ask(
     allowed = eligible(shelf, trend_features, as_of)
     if options.exclude_seen and len(evidence.seen) > 0:
         allowed[still_seen(evidence, as_of, options.seen_cooldown_s)] = False
+    if options.rules is not None:
+        allowed &= options.rules.allowed()
     return Asked(
         shelf,
         evidence,
@@ -127,11 +137,15 @@ def find(asked: Asked, options: SlateOptions) -> Candidates:
         return given(options.candidates)
     if options.sources is None:
         return whole_catalog(len(asked.allowed))
-    return gather(asked, options.sources)
+    found = gather(asked, options.sources)
+    return found if options.rules is None else also(found, wanted(options.rules), RULES)
 
 
-def rank(asked: Asked, candidates: Candidates, n: int) -> Ranked:
-    """The n best of the candidates that may be shown; of equal scores the lower row first."""
+def rank(asked: Asked, candidates: Candidates, n: int, rules: BoundRules | None = None) -> Ranked:
+    """The n best of the candidates that may be shown; of equal scores the lower row first.
+
+    With rules, what these pin or ask for stays, and boosts count for who is among the best.
+    """
     rows = slice(None) if candidates.is_whole else candidates.rows  # a slice copies nothing
     found = {
         "interest": interest_part(asked.evidence.query.vectors[0], asked.shelf.items.vectors[rows]),
@@ -142,6 +156,10 @@ def rank(asked: Asked, candidates: Candidates, n: int) -> Ranked:
             found[name] = part[rows]
     scores = total(found)
     best = top_k(scores, asked.allowed[rows], min(n, len(scores)))
+    if rules is not None:
+        left = np.flatnonzero(asked.allowed[rows])
+        near = left[shortlist(rules, candidates.rows[left], scores[left], n)]
+        best = near[np.argsort(-scores[near], kind="stable")]
     return Ranked(
         rows=candidates.rows[best],
         scores=scores[best],
@@ -153,7 +171,7 @@ def rank(asked: Asked, candidates: Candidates, n: int) -> Ranked:
 
 def rerank(ranked: Ranked, asked: Asked, options: SlateOptions) -> Ranked:
     """A ranking after every step."""
-    for step in options.steps:
+    for step in with_rules(options.steps, options.rules):
         ranked = step.apply(ranked, asked, options.k)
     return ranked
 
@@ -166,7 +184,7 @@ def eligible(shelf: Shelf, trend_features: Floats, as_of: float) -> Bools:
 
 
 def _item(shelf: Shelf, shown: Ranked, place: int, reason: Reason | None) -> SlateItem:
-    row, odds = int(shown.rows[place]), shown.log_propensity
+    row, odds, rules = int(shown.rows[place]), shown.log_propensity, shown.rules
     return SlateItem(
         row=row,
         item_id=shelf.catalog.item_ids[row],
@@ -177,14 +195,22 @@ def _item(shelf: Shelf, shown: Ranked, place: int, reason: Reason | None) -> Sla
         reason=reason,
         sources=names_in(int(shown.found_by[place]), shown.source_names),
         log_propensity=None if odds is None else float(odds[place]),
+        rules=() if rules is None else rules[place],
     )
 
 
 def _why_short(asked: Asked, candidates: Candidates, ranked: Ranked, options: SlateOptions) -> str:
     """Where the items went that would have made the slate as long as was asked for."""
     there = eligible(asked.shelf, asked.trend_features, asked.as_of)
-    n_seen = int(there.sum() - asked.allowed.sum())
     said = [f"of {len(there)} items {int(there.sum())} can be had now and are known"]
+    if options.rules is not None:
+        n_there = int(there.sum())
+        there &= options.rules.allowed()
+        hidden = n_there - int(there.sum())
+        if hidden > 0:
+            names = ", ".join(options.rules.hiding)
+            said.append(f"{hidden} of these are filtered by the rules {names}")
+    n_seen = int(there.sum() - asked.allowed.sum())
     if n_seen > 0:
         said.append(f"{n_seen} of these were seen")
     if not candidates.is_whole:

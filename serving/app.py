@@ -31,6 +31,7 @@ from serving.api.routes import create_app
 from serving.encoder_service import EncoderService
 from serving.gateway import Gateway
 from serving.pool import PoolSpec, ensure_pool
+from serving.rules import RuleDesk
 from serving.word_reader import Encode
 
 MAX_ONGOING_REQUESTS = 200
@@ -116,11 +117,14 @@ class GatewayReplica:
     """
 
     def __init__(self, spec: PoolSpec, encoder: DeploymentHandle) -> None:
-        bundle = load_bundle(Store(spec.store_uri), spec.tenant, spec.bundle_id)
+        store = Store(spec.store_uri)
+        bundle = load_bundle(store, spec.tenant, spec.bundle_id)
         has_encoder = bundle.manifest["encoder"] is not None
         timeout_s = spec.settings.serving.request_timeout_s
         encode: Encode | None = partial(_encode, encoder, timeout_s) if has_encoder else None
-        self._gateway = Gateway(bundle, ensure_pool(spec), spec.settings, time.time, encode)
+        rules = RuleDesk(store, bundle, time.monotonic)
+        pool = ensure_pool(spec)
+        self._gateway = Gateway(bundle, pool, spec.settings, time.time, encode, rules)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The routes; Serve asks for them once this replica is made."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from recsys.bundle import Bundle
 from recsys.errors import ConflictError, EventError, UnavailableError
+from recsys.rules.compiled import CompiledRules
 from recsys.settings import Settings
 from recsys.shelf import Evidence
 from serving.api.checks import check_id, check_text, parse_time
@@ -21,18 +22,19 @@ from serving.api.schemas import (
     HealthReply,
     ProfileReply,
     SessionIn,
-    ShardOut,
     SimilarReply,
     SlateReply,
     TrendingReply,
 )
+from serving.asking import Asker, asker_of, check_as_of
 from serving.browse import similar_items, trending_items, trending_reply
 from serving.evidence import evidence_of, evidence_of_record, needs_record
 from serving.pool.client import Pool
 from serving.pool.messages import ProfileView
-from serving.replies import profile_reply, profile_version
+from serving.replies import health_reply, profile_reply, with_asker
+from serving.rules import RuleDesk
 from serving.session import read_session, session_evidence
-from serving.slates import SlateMaker, SlateRequest
+from serving.slates import SlateMaker, SlateRequest, session_request
 from serving.versions import format_versions, parse_versions
 from serving.word_reader import Encode, WordReader
 
@@ -53,6 +55,7 @@ class Gateway:
         settings: of this process.
         clock: Unix seconds now; ``serving.clock_offset_s`` is added to it.
         encode: the text encoder; None = the bundle has none.
+        rules: of the tenant; None = there are none, and none can be written.
     """
 
     def __init__(
@@ -62,12 +65,14 @@ class Gateway:
         settings: Settings,
         clock: Callable[[], float],
         encode: Encode | None = None,
+        rules: RuleDesk | None = None,
     ) -> None:
         self._bundle = bundle
         self._pool = pool
         self.settings = settings
         self._clock = clock
         self._encode = encode
+        self.rules = rules
         self.words = None if encode is None else WordReader(pool, encode)
         """Reads what users say behind the requests; None = the bundle has no encoder."""
         self._slates = SlateMaker(bundle, settings)
@@ -82,7 +87,7 @@ class Gateway:
             EventError: if it is refused.
             UnavailableError: if it could not be made durable in time.
         """
-        event = self._reader.read(raw, self._now())
+        event = self._reader.read(raw, self.now())
         reply = await self._append([event], [])
         if len(reply.rejected) > 0:
             raise erased_user()
@@ -98,7 +103,7 @@ class Gateway:
         limit = self.settings.serving.max_events_per_request
         if not 1 <= len(raw) <= limit:
             raise EventError("events", f"are {len(raw)}", f"Send 1 to {limit}")
-        return await self._append(*self._reader.read_many(raw, self._now()))
+        return await self._append(*self._reader.read_many(raw, self.now()))
 
     async def recommend(self, user_id: str, request: SlateRequest) -> SlateReply:
         """A user's slate; for somebody unknown, and while the profile is away, from trend.
@@ -107,20 +112,7 @@ class Gateway:
             EventError: if an argument is unsound, or ``as_of`` is before the user's last event.
             UnavailableError: if ``min_version`` cannot be seen in time.
         """
-        as_of = self._as_of(request.as_of)
-        self._check_k(request.k)
-        check_id("user_id", user_id, self.settings.data.max_id_bytes)
-        view = await self._view_or_none(user_id, as_of, request)
-        if view is None:
-            evidence = Evidence(self._shelf.nobody)
-        else:
-            evidence, as_of = await self._evidence(view, request), view.as_of
-        reply = await asyncio.to_thread(self._slates.make, evidence, as_of, request)
-        reply.user_id = user_id
-        reply.profile_version = None if view is None else profile_version(view)
-        reply.degraded = view is None
-        reply.cold_start = view is not None and not view.is_known
-        return reply
+        return await self.slate(await self.user(user_id, request), request)
 
     async def recommend_session(self, session: SessionIn) -> SlateReply:
         """The slate of an anonymous visitor; items that the catalog lacks are named.
@@ -129,24 +121,55 @@ class Gateway:
             EventError: if an item, a time or the text is unsound.
             UnavailableError: if the encoder is away.
         """
+        request = session_request(session)
+        return await self.slate(await self.visitor(session), request)
+
+    async def user(self, user_id: str, request: SlateRequest) -> Asker:
+        """Who asks, by id. Raises as ``recommend`` does."""
+        as_of = self._as_of(request.as_of)
+        self._check_k(request.k)
+        check_id("user_id", user_id, self.settings.data.max_id_bytes)
+        view = await self._view_or_none(user_id, as_of, request)
+        if view is None:
+            return Asker(Evidence(self._shelf.nobody), as_of, user_id)
+        return asker_of(view, await self._evidence(view, request))
+
+    async def visitor(self, session: SessionIn) -> Asker:
+        """Who asks, by what was touched. Raises as ``recommend_session`` does."""
         as_of = self._as_of(session.as_of)
         self._check_k(session.k)
         events, unknown = read_session(
             session, as_of, self._shelf.catalog.index, self.settings.data
         )
         words = None if session.text is None else await self._text_vector(session.text)
-        evidence = session_evidence(self._bundle, self._shelf.model, events, words, as_of)
-        request = SlateRequest(
-            session.k,
-            session.exclude_seen,
-            diversity=session.diversity,
-            explain=session.explain,
-            without=session.without,
+        model = self._shelf.model
+        evidence = session_evidence(self._bundle, model, events, words, as_of)
+        is_known = len(events) > 0 or words is not None
+        return Asker(evidence, as_of, unknown_items=tuple(unknown), is_known=is_known)
+
+    async def slate(
+        self, asker: Asker, request: SlateRequest, rules: CompiledRules | None = None
+    ) -> SlateReply:
+        """The slate for somebody.
+
+        Args:
+            asker: who asks.
+            request: for what.
+            rules: others than those that count now.
+        """
+        bound = None
+        if self.rules is not None:
+            rules = self.rules.standing.compiled if rules is None else rules
+            said = request.said.at(asker.as_of, asker.is_known, self.rules.patience())
+            bound = rules.bind(said)
+        reply = await asyncio.to_thread(
+            self._slates.make, asker.evidence, asker.as_of, request, bound
         )
-        reply = await asyncio.to_thread(self._slates.make, evidence, as_of, request)
-        reply.unknown_items = unknown
-        reply.cold_start = len(events) == 0 and words is None
-        return reply
+        if rules is not None and len(rules.rules) > 0:
+            reply.rules_version = rules.version
+        if bound is not None and len(bound.late) > 0:
+            log.warning("rules take too long", extra={"rules": bound.late})
+        return with_asker(reply, asker)
 
     async def profile(self, user_id: str, asked: float | str | None) -> ProfileReply:
         """What is known of a user.
@@ -158,7 +181,7 @@ class Gateway:
         as_of = self._as_of(asked)
         check_id("user_id", user_id, self.settings.data.max_id_bytes)
         (view,) = await self._pool.read([user_id], as_of, {})
-        _check_as_of(view, as_of, asked)
+        check_as_of(view, as_of, asked)
         return await asyncio.to_thread(profile_reply, self._shelf, view)
 
     async def similar(self, item_id: str, k: int) -> SimilarReply:
@@ -169,7 +192,7 @@ class Gateway:
         """
         self._check_k(k)
         check_id("item_id", item_id, self.settings.data.max_id_bytes)
-        now = self._now()
+        now = self.now()
         return await asyncio.to_thread(similar_items, self._bundle, self._shelf, item_id, k, now)
 
     async def trending(
@@ -193,25 +216,7 @@ class Gateway:
             UnavailableError: if a shard does not answer.
         """
         shards = await self._pool.status()
-        return HealthReply(
-            status="ok",
-            tenant=self._bundle.tenant,
-            bundle_id=self._bundle.bundle_id,
-            n_items=len(self._bundle.catalog),
-            n_users=sum(shard.n_users for shard in shards),
-            trend_as_of=self._trend.as_of,
-            shards=[
-                ShardOut(
-                    name=shard.name.partition(".")[0],
-                    n_partitions=len(shard.partitions),
-                    n_users=shard.n_users,
-                    n_events=shard.n_events,
-                    recovery_s=shard.recovery_s,
-                    n_standby=len(shard.copies),
-                )
-                for shard in shards
-            ],
-        )
+        return health_reply(self._bundle, self._trend.as_of, shards)
 
     async def follow_trend(self) -> None:
         """Pull the trend for ever; while the board is away the copy grows old, and says so."""
@@ -254,7 +259,7 @@ class Gateway:
                 raise
             log.warning("slate without a profile: %s", error)
             return None
-        _check_as_of(view, as_of, request.as_of)
+        check_as_of(view, as_of, request.as_of)
         return view
 
     async def _evidence(self, view: ProfileView, request: SlateRequest) -> Evidence:
@@ -281,20 +286,12 @@ class Gateway:
         return await self._encode([text])
 
     def _as_of(self, asked: float | str | None) -> float:
-        return self._now() if asked is None else parse_time("as_of", asked)
+        return self.now() if asked is None else parse_time("as_of", asked)
 
-    def _now(self) -> float:
+    def now(self) -> float:
+        """Unix seconds, with the offset of the settings."""
         return self._clock() + self.settings.serving.clock_offset_s
 
     def _check_k(self, k: int) -> None:
         if not 1 <= k <= self.settings.serving.max_k:
             raise EventError("k", f"is {k}", f"Ask for 1 to {self.settings.serving.max_k}")
-
-
-def _check_as_of(view: ProfileView, as_of: float, asked: float | str | None) -> None:
-    if asked is not None and view.t_ref > as_of:
-        raise EventError(
-            f"as_of {as_of:.6f}",
-            f"is before the user's last event at {view.t_ref:.6f}",
-            "Ask for a later moment; `python -m pipelines.recommend` replays the past",
-        )

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+from recsys.bundle import Bundle
 from recsys.reasons import Reason
 from recsys.shelf import Shelf, interests
 from recsys.slate import Slate
 from serving.api.reason_schemas import EventEffectOut, ReasonOut
 from serving.api.schemas import (
     HalfLifeOut,
+    HealthReply,
     InterestOut,
     ProfileReply,
     RecentOut,
+    ShardOut,
     SlateItemOut,
+    SlateReply,
 )
-from serving.pool.messages import ProfileView
+from serving.asking import Asker
+from serving.pool.messages import ProfileView, ShardStatus
 from serving.versions import format_versions
 
 N_INTERESTS = 10
@@ -32,6 +38,7 @@ def slate_items(slate: Slate) -> list[SlateItemOut]:
             parts=item.parts,
             sources=item.sources,
             log_propensity=item.log_propensity,
+            rules=list(item.rules),
             reason=None if item.reason is None else _reason(item.reason),
         )
         for item in slate.items
@@ -41,6 +48,40 @@ def slate_items(slate: Slate) -> list[SlateItemOut]:
 def _reason(reason: Reason) -> ReasonOut:
     events = [EventEffectOut(**event) for event in reason.get("events", ())]
     return ReasonOut(**{**reason, "events": events})
+
+
+def with_asker(reply: SlateReply, asker: Asker) -> SlateReply:
+    """The reply, with what it says of the one who asked."""
+    is_user = asker.user_id is not None
+    reply.user_id = asker.user_id
+    reply.profile_version = None if asker.view is None else profile_version(asker.view)
+    reply.degraded = is_user and asker.view is None
+    reply.cold_start = not asker.is_known and not reply.degraded
+    reply.unknown_items = list(asker.unknown_items)
+    return reply
+
+
+def health_reply(bundle: Bundle, trend_as_of: float, shards: Sequence[ShardStatus]) -> HealthReply:
+    """What a healthy service says of itself."""
+    return HealthReply(
+        status="ok",
+        tenant=bundle.tenant,
+        bundle_id=bundle.bundle_id,
+        n_items=len(bundle.catalog),
+        n_users=sum(shard.n_users for shard in shards),
+        trend_as_of=trend_as_of,
+        shards=[
+            ShardOut(
+                name=shard.name.partition(".")[0],
+                n_partitions=len(shard.partitions),
+                n_users=shard.n_users,
+                n_events=shard.n_events,
+                recovery_s=shard.recovery_s,
+                n_standby=len(shard.copies),
+            )
+            for shard in shards
+        ],
+    )
 
 
 def profile_version(view: ProfileView) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +15,14 @@ from recsys.interest.stored import model_within
 from recsys.reasons import Explain, find_event, history_evidence, without_event
 from recsys.reranking.registry import steps_of
 from recsys.reranking.seen import still_seen
+from recsys.rules.compiled import BoundRules
+from recsys.rules.request import Said, read_context
 from recsys.settings import DataSettings, Settings
 from recsys.shelf import Evidence, Shelf
 from recsys.slate import SlateOptions, make_slate
 from recsys.sources.gather import quotas_of, sources_of
 from serving.api.reason_schemas import WithoutOut
-from serving.api.schemas import CounterfactualOut, SlateReply
+from serving.api.schemas import CounterfactualOut, SessionIn, SlateReply
 from serving.replies import slate_items
 from serving.trend_mirror import TrendMirror
 
@@ -41,9 +43,29 @@ class SlateRequest:
     without: str | None = None
     """With ``full``: the event that a second slate goes without (``recsys.reasons.find_event``)."""
 
+    said: Said = field(default_factory=Said)
+    """What the client says of the request and the user, for rules."""
+
     def __post_init__(self) -> None:
         if self.without is not None and self.explain != "full":
             raise EventError("without", "needs explain=full", "Ask for explain=full")
+
+
+def session_request(session: SessionIn) -> SlateRequest:
+    """What an anonymous visitor's slate is asked for with.
+
+    Raises:
+        RuleError: if the context is unsound.
+    """
+    said = read_context(session.context)
+    return SlateRequest(
+        session.k,
+        session.exclude_seen,
+        diversity=session.diversity,
+        explain=session.explain,
+        without=session.without,
+        said=said,
+    )
 
 
 class SlateMaker:
@@ -68,13 +90,20 @@ class SlateMaker:
         self.trend = TrendMirror(bundle.settings.trend.half_lives_s, len(bundle.catalog))
         self._warm_up(bundle.settings.data)
 
-    def make(self, evidence: Evidence, as_of: float, request: SlateRequest) -> SlateReply:
+    def make(
+        self,
+        evidence: Evidence,
+        as_of: float,
+        request: SlateRequest,
+        rules: BoundRules | None = None,
+    ) -> SlateReply:
         """The slate that evidence asks for; who it is for is left to the caller.
 
         Args:
             evidence: a profile at ``as_of``.
             as_of: Unix seconds.
             request: length and seen filter.
+            rules: that count for it.
         """
         trend_as_of = self.trend.as_of  # before the features: they may be newer, never older
         features = self.trend.features(as_of)
@@ -87,6 +116,7 @@ class SlateMaker:
             diversity=request.diversity,
             seed=request_id.int,
             explain=request.explain,
+            rules=rules,
         )
         slate = make_slate(self.shelf, evidence, features, as_of, options)
         is_full = request.explain == "full"

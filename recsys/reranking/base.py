@@ -31,13 +31,15 @@ class Ranked:
     those before it."""
     notes: tuple[str, ...] = ()
     """Why items were held back, in words."""
+    rules: npt.NDArray[np.object_] | None = None
+    """(n,) ids of the business rules that changed each item's score or place, in tuples."""
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def pick(self, places: npt.NDArray[Any]) -> Ranked:
         """The items at some places, in that order."""
-        odds = self.log_propensity
+        odds, rules = self.log_propensity, self.rules
         return replace(
             self,
             rows=self.rows[places],
@@ -45,6 +47,7 @@ class Ranked:
             parts={name: values[places] for name, values in self.parts.items()},
             found_by=self.found_by[places],
             log_propensity=None if odds is None else odds[places],
+            rules=None if rules is None else rules[places],
         )
 
     def first(self, places: npt.NDArray[np.integer[Any]]) -> Ranked:

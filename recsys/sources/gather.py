@@ -79,10 +79,20 @@ def gather(asked: Asked, sources: Sequence[tuple[Source, int]]) -> Candidates:
     if len(found) == 0:
         return Candidates(np.zeros(0, np.int64), np.zeros(0, np.int64), names)
     bits = np.concatenate([np.full(len(rows), 1 << i) for i, rows in enumerate(found)])
-    rows, place = np.unique(np.concatenate(found), return_inverse=True)
-    found_by = np.zeros(len(rows), np.int64)
+    return _merged(np.concatenate(found), bits, names)
+
+
+def also(candidates: Candidates, rows: Rows, name: str) -> Candidates:
+    """Candidates with those of one more source."""
+    bits = np.concatenate([candidates.found_by, np.full(len(rows), 1 << len(candidates.names))])
+    return _merged(np.concatenate([candidates.rows, rows]), bits, (*candidates.names, name))
+
+
+def _merged(rows: Rows, bits: npt.NDArray[np.int64], names: tuple[str, ...]) -> Candidates:
+    distinct, place = np.unique(rows, return_inverse=True)
+    found_by = np.zeros(len(distinct), np.int64)
     np.bitwise_or.at(found_by, place.reshape(-1), bits)
-    return Candidates(rows, found_by, names)
+    return Candidates(distinct, found_by, names)
 
 
 def names_in(found_by: int, names: Sequence[str]) -> list[str]:

@@ -8,6 +8,8 @@ from typing import Any
 from fastapi import Request
 from starlette.exceptions import HTTPException
 
+from recsys.errors import EventError
+
 
 async def read_json(request: Request, max_bytes: int) -> Any:
     """The JSON value of a body.
@@ -26,6 +28,19 @@ async def read_json(request: Request, max_bytes: int) -> Any:
         return json.loads(bytes(data))
     except (ValueError, RecursionError) as error:
         raise HTTPException(400, f"The body is no JSON: {_place(error)}") from error
+
+
+def parse_json(name: str, text: str) -> Any:
+    """The JSON value of a parameter.
+
+    Raises:
+        EventError: if it is none.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        problem = f"is no JSON: {_place(error)}"
+        raise EventError(name, problem, 'Send an object: {"country": "DE"}') from error
 
 
 def _place(error: Exception) -> str:

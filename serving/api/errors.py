@@ -12,7 +12,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from recsys.errors import DataError, LedgerError, NotFoundError, RecsysError, UnavailableError
+from recsys.errors import (
+    ConflictError,
+    DataError,
+    LedgerError,
+    NotFoundError,
+    RecsysError,
+    UnavailableError,
+)
 from serving.api.schemas import Problem
 
 log = logging.getLogger(__name__)
@@ -22,18 +29,25 @@ PROBLEM_JSON = "application/problem+json"
 STATUS: tuple[tuple[type[RecsysError], HTTPStatus], ...] = (
     (NotFoundError, HTTPStatus.NOT_FOUND),
     (DataError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (ConflictError, HTTPStatus.CONFLICT),
     (UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
     (LedgerError, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 """The first class that fits decides; anything else is a 500."""
 
-DOCUMENTED: dict[int | str, dict[str, Any]] = {
-    status: {
-        "description": HTTPStatus(status).phrase,
-        "content": {PROBLEM_JSON: {"schema": Problem.model_json_schema()}},
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Error replies, for the OpenAPI entries of routes."""
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {PROBLEM_JSON: {"schema": Problem.model_json_schema()}},
+        }
+        for status in statuses
     }
-    for status in (400, 404, 413, 422, 503)
-}
+
+
+DOCUMENTED = documented(400, 404, 413, 422, 503)
 """The error replies of every route, for its OpenAPI entry."""
 
 

@@ -15,8 +15,11 @@ from starlette.convertors import Convertor, register_url_convertor
 
 from recsys.errors import EventError
 from recsys.reasons import Explain
-from serving.api.body import read_json
+from recsys.rules.request import Said, read_context
+from serving.api.body import parse_json, read_json
 from serving.api.errors import DOCUMENTED, install
+from serving.api.rules import BODIES as RULE_BODIES
+from serving.api.rules import router as rules_router
 from serving.api.schemas import (
     EventIn,
     EventsIn,
@@ -55,6 +58,13 @@ Without = Annotated[
         "id or its position (0 is the latest); item:ID and event:POSITION say which."
     ),
 ]
+Context = Annotated[
+    str | None,
+    Query(
+        description="What business rules may ask, as a JSON object: context.NAME, and under user "
+        'the user.attributes: {"country": "DE", "user": {"plan": "free"}}.'
+    ),
+]
 UserId = Annotated[str, Path(description="The user's id, percent-encoded.")]
 ItemId = Annotated[str, Path(description="The item's id, percent-encoded.")]
 
@@ -77,13 +87,16 @@ router = APIRouter(responses=DOCUMENTED)
 
 
 def create_app(gateway: Gateway) -> FastAPI:
-    """The ASGI application of a gateway; while it runs it follows the trend, and reads words."""
+    """The ASGI application of a gateway; while it runs it follows trend and rules, reads words."""
 
     @asynccontextmanager
     async def follow(_: FastAPI) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(gateway.follow_trend())]
         if gateway.words is not None:
             tasks.append(asyncio.create_task(gateway.words.follow()))
+        if gateway.rules is not None:
+            every_s = gateway.settings.serving.rules_poll_s
+            tasks.append(asyncio.create_task(gateway.rules.follow(every_s)))
         yield
         for task in tasks:
             task.cancel()
@@ -98,6 +111,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     )
     app.state.gateway = gateway
     app.include_router(router)
+    app.include_router(rules_router)
     app.middleware("http")(_log_request)
     install(app)
     _describe_bodies(app)
@@ -146,13 +160,15 @@ async def recommend(  # noqa: PLR0913, PLR0917 - the parameters of the route
     diversity: Diversity = None,
     explain: How = "reason",
     without: Without = None,
+    context: Context = None,
 ) -> SlateReply:
     """A user's slate as of a moment. Somebody unknown gets what is trending.
 
     With ``explain=full`` every recent event is told with its effect on every item: the item's score
     minus its score had the event not happened. Effects of several events do not sum.
     """
-    request = SlateRequest(k, exclude_seen, as_of, min_version, diversity, explain, without)
+    said = Said() if context is None else read_context(parse_json("context", context))
+    request = SlateRequest(k, exclude_seen, as_of, min_version, diversity, explain, without, said)
     return await gateway.recommend(user_id, request)
 
 
@@ -215,7 +231,7 @@ def _describe_bodies(app: FastAPI) -> None:
     def described() -> dict[str, Any]:
         document = plain()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for model in (EventIn, EventsIn, SessionIn):
+        for model in (EventIn, EventsIn, SessionIn, *RULE_BODIES):
             whole = model.model_json_schema(ref_template=REF)
             schemas.update(whole.pop("$defs", {}))
             schemas[model.__name__] = whole

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -85,6 +85,8 @@ class SessionIn(Request):
     without: str | None = None
     """With ``full``: an item of the session, or the position of an event (0 is the latest), that
     a second slate goes without."""
+    context: dict[str, Any] = {}
+    """What rules may ask: ``context.NAME``, and under ``user`` the ``user.attributes``."""
 
 
 class Rejected(BaseModel):
@@ -125,6 +127,8 @@ class SlateItemOut(BaseModel):
     """What found it: interest, trend, ...; ``all`` where the whole catalog was scored."""
     log_propensity: float | None = None
     """Where slates are drawn: log of the probability of the item here, given those before it."""
+    rules: list[str] = []
+    """Ids of the business rules that changed the item's score or place."""
     reason: ReasonOut | None = None
     """None with ``explain=none``."""
 
@@ -155,6 +159,8 @@ class SlateReply(BaseModel):
     """True: nothing is known of the user."""
     unknown_items: list[str] = []
     """Items of the request that the catalog lacks."""
+    rules_version: str | None = None
+    """Version of the business rules that the slate obeys; null = there are none."""
     reason: str | None = None
     """Why there are fewer items than were asked for; null = there are not."""
     explained_from: Literal["held", "record"] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from serving.pool.messages import AckBatch, ProfileView, ShardStatus, TrendPush,
 from serving.pool.partition import Ground
 from serving.pool.shard import Shard
 from serving.pool.trend_board import TrendBoard
+from serving.rules import RuleDesk
 
 NOW = 1_700_000_000.0
 N_PARTITIONS = 4
@@ -150,11 +152,18 @@ def clock() -> list[float]:
 
 
 @pytest.fixture
-def gateway(bundle: Bundle, pool: LocalPool, settings: Settings, clock: list[float]) -> Gateway:
+def desk(store: Store, bundle: Bundle) -> RuleDesk:
+    return RuleDesk(store, bundle, time.perf_counter)
+
+
+@pytest.fixture
+def gateway(
+    bundle: Bundle, pool: LocalPool, settings: Settings, clock: list[float], desk: RuleDesk
+) -> Gateway:
     async def encode(texts: Sequence[str]) -> np.ndarray:
         return HashEncoder().encode(texts)
 
-    return Gateway(bundle, pool, settings, lambda: clock[0], encode)
+    return Gateway(bundle, pool, settings, lambda: clock[0], encode, desk)
 
 
 @pytest.fixture

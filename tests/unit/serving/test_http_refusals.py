@@ -125,6 +125,9 @@ def test_the_openapi_document_names_bodies_and_problems(client: Client) -> None:
         "/v1/users/{user_id}/profile",
         "/v1/items/{item_id}/similar",
         "/v1/trending",
+        "/v1/rules",
+        "/v1/rules/rollback",
+        "/v1/rules/dry-run",
         "/healthz",
     }
     assert "EventIn" in document["components"]["schemas"]
