@@ -61,7 +61,9 @@ def with_asker(reply: SlateReply, asker: Asker) -> SlateReply:
     return reply
 
 
-def health_reply(bundle: Bundle, trend_as_of: float, shards: Sequence[ShardStatus]) -> HealthReply:
+def health_reply(
+    bundle: Bundle, trend_as_of: float | None, shards: Sequence[ShardStatus]
+) -> HealthReply:
     """What a healthy service says of itself."""
     return HealthReply(
         status="ok",
