@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,12 +29,30 @@ from recsys.evaluation.scene import Scene, scene_of
 from recsys.evaluation.slate_figures import composition_figures, curve_figures
 from recsys.settings import InterestSettings, Settings
 from recsys.shelf import Shelf
+from tests.benchmarks.quality_parts.bench import Bench
 from tests.benchmarks.quality_parts.judged import values_of
 from tests.benchmarks.quality_parts.material import Log
 from tests.benchmarks.quality_parts.others import fit_others, narrowed
 from tests.benchmarks.quality_parts.systems import Popular, by_time, rank
+from tests.benchmarks.quality_parts.trained import seeded, train
 
 K = 10
+STEPS = ("reranking.steps=[freshness, calibrate, mmr]",)
+
+
+def run(dataset: str, minutes: float, n_queries: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """Train on what was before the split, and measure what comes after it.
+
+    Args:
+        dataset: name of a public log.
+        minutes: of training, at most.
+        n_queries: most queries.
+        say: told what happens.
+    """
+    bench = Bench((dataset,), 1, say, max_queries=n_queries)
+    log = bench.log(dataset)
+    served = train(narrowed(log, log.split_time), seeded(log.settings, 0), say, minutes)
+    return measure(log, served.scene(log), served.interest, bench.settings(*STEPS))
 
 
 def measure(
