@@ -40,6 +40,7 @@ def new_spec(folder: Path, n_shards: int) -> PoolSpec:
         f"serving.n_shards={n_shards}",
         "serving.snapshot_every_s=0.5",
         "serving.failover_s=5",
+        "serving.standby=true",
     )
     settings = load(assignments=chosen)
     store = Store(str(folder / "store"))
@@ -97,6 +98,14 @@ def test_every_shard_answers_for_its_users(pool: PoolClient) -> None:
     statuses = asyncio.run(pool.status())
     owned = [p for status in statuses for p in status.partitions]
     assert sorted(owned) == list(range(N_PARTITIONS)) and len(statuses) == 2
+
+
+def test_each_shard_stands_by_for_the_other(pool: PoolClient) -> None:
+    def stand_by() -> bool:
+        left, right = asyncio.run(pool.status())
+        return left.copies == right.partitions and right.copies == left.partitions
+
+    wait_until(stand_by)
 
 
 def test_a_second_call_finds_the_same_actors(pool: PoolClient, spec: PoolSpec) -> None:
