@@ -54,7 +54,7 @@ class Verdict:
 
 def check(history: History, oracle: Oracle) -> Verdict:
     """All violations of a run."""
-    verdict = Verdict()
+    verdict = Verdict(stale_reads=list(history.unread))
     seqs = {row.event_id: row.seq for row in history.rows}
     _check_record(history, seqs, verdict)
     _check_epochs(history.rows, verdict)

@@ -71,4 +71,6 @@ class History:
     reads: list[Seen] = field(default_factory=list)
     recovered: list[Seen] = field(default_factory=list)
     """Profiles that a new process found in snapshots and ledger after the end."""
+    unread: list[str] = field(default_factory=list)
+    """Why profiles with all that was acknowledged could not be read when all was calm again."""
     rows: list[Row] = field(default_factory=list)

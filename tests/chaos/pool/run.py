@@ -72,8 +72,10 @@ class Run:
             self._hosts.calm()
             load.end()
             self._wait_settled(SETTLE_TIMEOUT_S)
-            client = self._client(random.Random(0))
-            asyncio.run(load.read(client, USERS, dict(load.versions)))
+            try:
+                asyncio.run(load.read(self._client(random.Random(0)), USERS, dict(load.versions)))
+            except UnavailableError as error:
+                load.history.unread.append(str(error))
         finally:
             self._over.set()
             steward.join(10.0)

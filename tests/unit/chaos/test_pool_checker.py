@@ -108,6 +108,10 @@ def read_older_than_a_read_before(run: History) -> None:
     run.reads.append(seen(run.rows, 4.0, 2))
 
 
+def not_to_be_read_in_the_end(run: History) -> None:
+    run.unread.append("profile: has not caught up with min_version yet")
+
+
 @pytest.mark.parametrize(
     ("plant", "kind"),
     [
@@ -124,6 +128,7 @@ def read_older_than_a_read_before(run: History) -> None:
         (read_without_what_was_acknowledged, "stale_reads"),
         (read_below_the_version_asked_for, "stale_reads"),
         (read_older_than_a_read_before, "stale_reads"),
+        (not_to_be_read_in_the_end, "stale_reads"),
     ],
 )
 def test_a_planted_violation_is_found_as_what_it_is(
