@@ -18,16 +18,20 @@ from recsys.evaluation.split import Queries
 from recsys.events import EventArrays
 from recsys.settings import DAY_S
 from recsys.testing.worlds import World, WorldSize, drift
+from tests.benchmarks.peers.environment import run_peers
+from tests.benchmarks.peers.exchange import read_answer
+from tests.benchmarks.peers.writing import asking, write_folder
+from tests.benchmarks.quality_parts.asked_peers import record_of
 from tests.benchmarks.quality_parts.bench import Bench, Found
 from tests.benchmarks.quality_parts.judged import OURS
-from tests.benchmarks.quality_parts.material import Log, of_world
+from tests.benchmarks.quality_parts.material import TIME_SHARE, Log, of_world
 from tests.benchmarks.quality_parts.others import (
     ZERO_SHOT,
     fit_others,
     narrowed,
     others,
 )
-from tests.benchmarks.quality_parts.systems import Ours, System, by_time, rank
+from tests.benchmarks.quality_parts.systems import Answered, Ours, System, by_time, rank
 from tests.benchmarks.quality_parts.trained import train
 
 Ints = npt.NDArray[np.int64]
@@ -75,12 +79,13 @@ def run(bench: Bench) -> Found:
     systems: dict[str, System] = {OURS: Ours(found.log, scene, queries, served.interest)}
     fitted = fit_others(narrowed(log, start))
     systems.update(others(found.log, scene, queries, fitted, POPULAR_WINDOWS_S))
+    systems.update(_peers(bench, log, found.log, queries))
     slates = rank(found.log, scene, queries, systems, K).lists
     assert slates is not None
     back = np.argsort(order)
     shares = new_share(slates[back], world.truth["item_topic"], found.topic)
     table = {name: _row(shares[:, :, s]) for s, name in enumerate(systems)}
-    for name in (OURS, ZERO_SHOT, "popular-7-days"):
+    for name in (OURS, ZERO_SHOT, "popular-7-days", *bench.peer_systems):
         bench.say(f"drift, {name}: {table[name]}")
     return {
         "figures": {},
@@ -88,11 +93,58 @@ def run(bench: Bench) -> Found:
             "table": table,
             "n_pairs": len(found.topic),
             "n_steps": N_STEPS,
-            "not_there": "peers: what they answer to spliced users is not in their files",
             "world": {"n_users": size.n_users, "n_items": N_ITEMS, "n_events": size.n_events},
             "seeds": [served.notes()],
         },
     }
+
+
+def _peers(bench: Bench, log: Log, steps: Log, queries: Queries) -> dict[str, System]:
+    """What other programs, trained on the world before the split, answer at the same moments.
+
+    Args:
+        bench: says which are asked, and where.
+        log: the world.
+        steps: the spliced users.
+        queries: theirs, by time.
+    """
+    if bench.peers is None or not bench.peer_systems:
+        return {}
+    plain = asking(record_of(log), f"time:{TIME_SHARE}")
+    record = record_of(replace(log, events=_beside(log.events, steps.events)))
+    more = np.zeros(len(steps.events), bool)
+    moved = replace(
+        queries,
+        user=queries.user + len(log.events.user_ids),
+        history_end=queries.history_end + len(log.events),
+    )
+    asked = replace(
+        plain,
+        name="drift",
+        queries=moved,
+        train=np.append(plain.train, more),
+        pilot=np.append(plain.pilot, more),
+    )
+    folder = bench.peers / "drift-steps"
+    theirs = write_folder(folder, record, asked)
+    run_peers(folder, bench.peer_systems)
+    return {
+        name: Answered(read_answer(folder, name, theirs, len(queries)), len(log.catalog))
+        for name in bench.peer_systems
+    }
+
+
+def _beside(first: EventArrays, second: EventArrays) -> EventArrays:
+    """The users of two logs, those of the second after those of the first."""
+    return EventArrays(
+        user_ids=[*first.user_ids, *second.user_ids],
+        bounds=np.append(first.bounds, second.bounds[1:] + first.bounds[-1]),
+        user=np.append(first.user, second.user + len(first.user_ids)).astype(np.int32),
+        **{
+            name: np.append(getattr(first, name), getattr(second, name))
+            for name in ("item", "kind", "ts", "value")
+        },
+    )
 
 
 def spliced(log: Log, world: World, start: float, rng: np.random.Generator) -> Spliced:
