@@ -12,6 +12,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from tests.chaos.pool.history import History, Row, Seen
 
 RELATIVE, ABSOLUTE = 2e-3, 1e-4
@@ -32,6 +34,35 @@ class Oracle:
             sum(self.importance[r.kind] * 2.0 ** (-(as_of - r.ts) / life) for r in rows)
             for life in self.half_lives_s
         ]
+
+
+class Folds:
+    """The masses of one user after each of the rows, in one pass over them.
+
+    Args:
+        oracle: what a row adds.
+        rows: of the user, in the order of their sequences.
+    """
+
+    def __init__(self, oracle: Oracle, rows: Sequence[Row]) -> None:
+        self._lives = np.array(oracle.half_lives_s)
+        self._seqs = [row.seq for row in rows]
+        ts = np.array([row.ts for row in rows], np.float64)
+        self._last = float(ts.max(initial=0.0))
+        added = np.array([oracle.importance[row.kind] for row in rows], np.float64)[:, None]
+        decayed = added * np.exp2(-(self._last - ts)[:, None] / self._lives)
+        self._sums = np.concatenate([np.zeros((1, len(self._lives))), np.cumsum(decayed, axis=0)])
+
+    def n_upto(self, version: int) -> int:
+        """Rows up to a sequence."""
+        return bisect.bisect_right(self._seqs, version)
+
+    def mass(self, n: int, as_of: float) -> list[float]:
+        """(H,) of the first n rows at a moment."""
+        masses: list[float] = (
+            self._sums[n] * np.exp2(-(as_of - self._last) / self._lives)
+        ).tolist()
+        return masses
 
 
 @dataclass
@@ -62,9 +93,11 @@ def check(history: History, oracle: Oracle) -> Verdict:
     by_user: dict[str, list[Row]] = defaultdict(list)
     for row in sorted(history.rows, key=lambda row: row.seq):
         by_user[row.user].append(row)
+    folds = {user: Folds(oracle, rows) for user, rows in by_user.items()}
+    nothing = Folds(oracle, [])
     for what, found in (("read", history.reads), ("recovered", history.recovered)):
         for seen in found:
-            _check_content(what, seen, by_user[seen.user], oracle, verdict)
+            _check_content(what, seen, folds.get(seen.user, nothing), verdict)
     return verdict
 
 
@@ -134,17 +167,15 @@ class _Floor:
         return self._highest[place - 1] if place > 0 else 0
 
 
-def _check_content(
-    what: str, seen: Seen, rows: Sequence[Row], oracle: Oracle, verdict: Verdict
-) -> None:
+def _check_content(what: str, seen: Seen, folds: Folds, verdict: Verdict) -> None:
     """A profile is the fold of its user's rows up to its version."""
-    upto = [row for row in rows if row.seq <= seen.version]
+    n = folds.n_upto(seen.version)
     told = f"{what} of {seen.user} at version {seen.version}: "
-    if seen.n_events != len(upto):
-        found = verdict.duplicated if seen.n_events > len(upto) else verdict.lost
-        found.append(f"{told}{seen.n_events} events instead of {len(upto)}")
+    if seen.n_events != n:
+        found = verdict.duplicated if seen.n_events > n else verdict.lost
+        found.append(f"{told}{seen.n_events} events instead of {n}")
         return
-    for mass, expected in zip(seen.mass, oracle.mass(upto, seen.as_of), strict=True):
+    for mass, expected in zip(seen.mass, folds.mass(n, seen.as_of), strict=True):
         if abs(mass - expected) > ABSOLUTE + RELATIVE * expected:
             found = verdict.duplicated if mass > expected else verdict.lost
             found.append(f"{told}a mass of {mass:.4f} instead of {expected:.4f}")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.chaos.pool.checker import Oracle, Verdict, check
+from tests.chaos.pool.checker import Folds, Oracle, Verdict, check
 from tests.chaos.pool.history import Append, History, Row, Seen, Sent
 
 ORACLE = Oracle((3_600.0, 86_400.0), {"click": 1.0, "view": 0.3})
@@ -45,6 +45,15 @@ def sound() -> History:
         recovered=[seen(rows, 20.0, 3), seen(rows, 20.0, 3, "v")],
         rows=rows,
     )
+
+
+def test_masses_in_one_pass_are_those_of_the_oracle() -> None:
+    rows = [row(1), row(3, kind="view"), row(4), row(9)]
+    folds = Folds(ORACLE, rows)
+    for version in range(11):
+        upto = [r for r in rows if r.seq <= version]
+        assert folds.n_upto(version) == len(upto)
+        assert folds.mass(len(upto), NOW + 5.0) == pytest.approx(ORACLE.mass(upto, NOW + 5.0))
 
 
 def test_a_sound_run_has_no_violation(sound: History) -> None:
