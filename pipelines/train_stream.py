@@ -18,7 +18,6 @@ import ray.train
 from ray.data import ExecutionOptions, TaskPoolStrategy
 
 from pipelines.train_files import CHUNK_EVENTS, EPOCH, Chunk, Place, ReadRows
-from pipelines.train_pacing import let_rest
 from pipelines.train_phases import PILOT, REFIT, Progress
 from pipelines.train_run import Run
 from recsys.settings import Settings
@@ -65,7 +64,6 @@ def stream(
     numbers = [{"id": number} for number in range(n_blocks)]
     ds = ray.data.from_items(numbers, override_num_blocks=n_blocks)
     ds.context.target_max_block_size = BLOCK_BYTES
-    let_rest(ds.context)
     at_once = TaskPoolStrategy(size=min(2, n_blocks))  # no CPU of their own: workers may take all
     return ds.map_batches(task, batch_size=None, num_cpus=0, compute=at_once)
 

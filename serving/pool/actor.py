@@ -27,7 +27,7 @@ from serving.pool.partition import Ground
 from serving.pool.processes import this_process
 from serving.pool.shard import Shard
 from serving.pool.spec import TREND_BOARD, PoolSpec
-from serving.pool.warm_up import warm_up
+from serving.pool.warm_up import warm_up, warm_up_eviction
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +109,7 @@ class ShardActor(Shard):
         except RecsysError:
             log.exception("the directory opens the partitions")
         self._recovery_s = time.perf_counter() - started
+        warm_up_eviction(self._ground)
 
     def _keep(self) -> None:
         """Renew the leases before they lapse, forget who was erased, and say how things are."""

@@ -23,7 +23,7 @@ from recsys.interest.model import Query
 from recsys.schema import Event, partition_of
 from serving.pool.assignment import ShardMap
 from serving.pool.messages import AckBatch, ProfileView, ShardStatus, TrendUpdate
-from serving.pool.packing import unpack
+from serving.pool.packing import pack, unpack
 from serving.pool.query_batch import QueryBatch
 from serving.pool.spec import DIRECTORY, TREND_BOARD, PoolSpec
 
@@ -136,7 +136,9 @@ class PoolClient:
             pending: dict[int, list[str]] = defaultdict(list)
             for user_id in missing:
                 pending[self._partition(user_id)].append(user_id)
-            for part in await self._scatter(pending, "packed", READ, deadline, as_of):
+            for part in await self._scatter(
+                pending, "packed", READ, deadline, as_of, is_packed=True
+            ):
                 views.update((view.user_id, view) for view in unpack(part))
             missing = [
                 user_id
@@ -161,7 +163,10 @@ class PoolClient:
         pending: dict[int, list[str]] = defaultdict(list)
         for user_id in user_ids:
             pending[self._partition(user_id)].append(user_id)
-        packed = await self._scatter(pending, "packed_queries", READ, self._deadline(), as_of)
+        deadline = self._deadline()
+        packed = await self._scatter(
+            pending, "packed_queries", READ, deadline, as_of, is_packed=True
+        )
         parts: list[QueryBatch] = [unpack(part) for part in packed]
         return {
             user_id: part.query.of(b)
@@ -239,6 +244,7 @@ class PoolClient:
         group: str,
         deadline: float,
         *args: Any,
+        is_packed: bool = False,
     ) -> list[Any]:
         """One call per shard with what its partitions are asked; what fails is asked again."""
         pending = dict(by_partition)
@@ -248,11 +254,13 @@ class PoolClient:
             shard_map = await self._shard_map(deadline)
             for partition in pending:
                 groups[shard_map.owners[partition]].append(partition)
-            calls = (
-                self._ask(
-                    shard, method, group, deadline, [i for p in mine for i in pending[p]], *args
-                )
+            asked = {
+                shard: ([i for p in mine for i in pending[p]], *args)
                 for shard, mine in groups.items()
+            }
+            calls = (
+                self._ask(shard, method, group, deadline, *((pack(a),) if is_packed else a))
+                for shard, a in asked.items()
             )
             failure = None
             results = await asyncio.gather(*calls, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""Answers on their way from a shard: bytes, which Ray passes on as they are.
+"""Questions and answers on their way to a shard and back: bytes, which Ray passes on as they are.
 
 It takes longer over an object of twenty arrays than a shard takes to read the profile.
 """
@@ -9,11 +9,11 @@ import pickle
 from typing import Any
 
 
-def pack(answer: Any) -> bytes:
-    """An answer as bytes."""
-    return pickle.dumps(answer, protocol=5)
+def pack(value: Any) -> bytes:
+    """A question or an answer as bytes."""
+    return pickle.dumps(value, protocol=5)
 
 
 def unpack(data: bytes) -> Any:
-    """The answer that a shard of ours packed."""
+    """What a process of ours packed."""
     return pickle.loads(data)  # noqa: S301

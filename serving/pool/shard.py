@@ -27,7 +27,7 @@ from serving.pool.holdings import Holdings
 from serving.pool.leases import Leases
 from serving.pool.messages import AckBatch, ProfileView
 from serving.pool.meters import Meters
-from serving.pool.packing import pack
+from serving.pool.packing import pack, unpack
 from serving.pool.partition import Ground
 from serving.pool.query_batch import QueryBatch
 from serving.pool.saving import save_changed
@@ -193,13 +193,13 @@ class Shard:
         self._check(numbers)
         return found
 
-    def packed(self, user_ids: Sequence[str], as_of: float) -> bytes:
-        """``read``, packed."""
-        return pack(self.read(user_ids, as_of))
+    def packed(self, asked: bytes) -> bytes:
+        """``read``, with its packed arguments; the answer is packed, too."""
+        return pack(self.read(*unpack(asked)))
 
-    def packed_queries(self, user_ids: Sequence[str], as_of: float) -> bytes:
-        """``queries``, packed."""
-        return pack(self.queries(user_ids, as_of))
+    def packed_queries(self, asked: bytes) -> bytes:
+        """``queries``, with its packed arguments; the answer is packed, too."""
+        return pack(self.queries(*unpack(asked)))
 
     def waiting_texts(self, limit: int = MAX_TEXTS) -> list[str]:
         """At most so many distinct texts that events of this shard wait for."""

@@ -19,16 +19,13 @@ from serving.pool.view import hold, profile_views
 
 
 def warm_up(ground: Ground) -> None:
-    """Fold, read, evict, save and load a user of whom nothing is known, all in memory."""
+    """Fold, read, save and load a user of whom nothing is known, all in memory."""
     settings = ground.settings
     table, trend = empty_state(ground.basis)
     event = Event("", "", "", None, settings.data.kinds[0], 0.0, 0, 0.0)
     partition = Partition(0, table, trend, Position(0), is_rebuilt=True, is_dirty=True)
     partition.fold(ground, [event], last_seq=1)
     profile_views(hold([partition], [event.user_id]), 0.0, ground.model, settings.interest)
-    rows = table.rows([event.user_id])
-    table.memory.unpack(table.memory.pack(rows))
-    table.memory.remove(np.array([len(table.memory) - 1]))
     groups = {
         name: decode_group(encode_group(columns), copied=False)
         for name, columns in {**table.columns(), "trend": trend.columns()}.items()
@@ -36,4 +33,11 @@ def warm_up(ground: Ground) -> None:
     TrendState.from_columns(groups.pop("trend"))
     given = settings.interest, table.kinds, table.passive_kinds, table.itemless_kinds
     ProfileTable.from_columns(groups, *given, table.storage)
+
+
+def warm_up_eviction(ground: Ground) -> None:
+    """Evict a user and bring them back: what no answer waits for just after a start."""
+    table, _ = empty_state(ground.basis)
+    table.memory.unpack(table.memory.pack(table.rows([""], create=True)))
+    table.memory.remove(np.array([len(table.memory) - 1]))
     table.ids.remove(0)

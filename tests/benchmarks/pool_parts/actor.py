@@ -20,7 +20,7 @@ import numpy as np
 import ray
 
 from serving.pool.client import CONTROL, READ, WRITE
-from serving.pool.packing import unpack
+from serving.pool.packing import pack, unpack
 from tests.benchmarks.pool_parts import tables as made
 from tests.benchmarks.pool_parts.actors import Events, handle, in_flight, pool_of, ray_here
 
@@ -53,15 +53,15 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         rng = np.random.default_rng(2)
         as_of = time.time() + 3_600.0
 
-        def some(n: int) -> list[str]:
-            return made.names(rng.integers(0, N_USERS, n))
+        def some(n: int) -> bytes:
+            return pack((made.names(rng.integers(0, N_USERS, n)), as_of))
 
         calls = {
             "nothing": plain.nothing.remote,
-            "one": lambda: ask.remote(some(1), as_of),
-            "many": lambda: ask.remote(some(MANY), as_of),
-            "profile": lambda: read.remote(some(1), as_of),
-            "profiles": lambda: read.remote(some(MANY), as_of),
+            "one": lambda: ask.remote(some(1)),
+            "many": lambda: ask.remote(some(MANY)),
+            "profile": lambda: read.remote(some(1)),
+            "profiles": lambda: read.remote(some(MANY)),
             "nothing_in_a_group": in_group.remote,
         }
         ratios: dict[str, list[float]] = {name: [] for name in calls}
