@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import typer
 
+from pipelines.catalog_graph import graph_of_events
 from pipelines.encode import EncoderSource, TextVectors, encoder_source, text_vectors
 from pipelines.job import (
     ConfigOption,
@@ -104,7 +105,15 @@ def run(
     with timed(stages, "fit"), working("choose weights on the latest events"):
         words = None if spoken is None else _words(job, projection, said, spoken)
         weights, figures = _weights(job, corpus, vectors, words) if fit else _default(job)
-    counts = {**_counts(corpus, found), "n_event_texts": len(said)}
+    with timed(stages, "graph"), working("name the interests"):
+        items = ItemTable.all_warm(vectors)
+        graph = graph_of_events(job, corpus.catalog, items, corpus.events, corpus.data_until)
+    n_interests = 0 if graph is None else len(graph)
+    counts = {
+        **_counts(corpus, found),
+        "n_event_texts": len(said),
+        "n_interests": n_interests,
+    }
     draft = BundleDraft(
         catalog=corpus.catalog,
         vectors=vectors,
@@ -115,6 +124,7 @@ def run(
         data_until=corpus.data_until,
         until=until,
         encoder=encoder,
+        graph=graph,
         figures=figures,
         metrics={**counts, "stages": dict(stages)},
     )

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines import train_phases
+from pipelines.catalog_graph import graph_of_record
 from pipelines.job import Job, timed
 from pipelines.promotion import promote
 from pipelines.train_phases import Progress, Sizes
 from recsys.bundle import BundleDraft, publish_bundle
 from recsys.catalog import Catalog
 from recsys.encoder.weights import EncoderFiles
+from recsys.interest.model import ItemTable
 from recsys.ranking import default_weights
 from recsys.retrieval import build_index
 from recsys.training.export import Exported
@@ -56,6 +58,8 @@ def draft_of(
 ) -> BundleDraft:
     """The bundle of a trained model."""
     settings = job.settings.model_copy(update={"interest": result.interest})
+    items = ItemTable(result.vectors, result.warm)
+    graph = graph_of_record(job, plan.catalog, items, plan.until, plan.data_until)
     return BundleDraft(
         catalog=plan.catalog,
         vectors=result.vectors,
@@ -69,10 +73,12 @@ def draft_of(
         warm=result.warm,
         model=result.model,
         neighbours=result.transitions,
+        graph=graph,
         metrics={
             "n_items": len(plan.catalog),
             "n_warm": int(result.warm.sum()),
             "n_event_texts": len(plan.texts),
+            "n_interests": 0 if graph is None else len(graph),
             "half_lives_s": [round(life, 1) for life in result.interest.half_lives_s],
             "clamped_half_lives_s": list(result.clamped),
         },

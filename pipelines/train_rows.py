@@ -213,7 +213,7 @@ class _Tail:
 
 
 def _survey(job: Job, until: float | None, partition: int) -> dict[str, Any]:
-    record = _read(job, until, partition)
+    record = read_partition(job, until, partition)
     ts = np.sort(timestamps_s(record["ts"]))
     if len(ts) > _QUANTILES:
         ts = ts[np.linspace(0, len(ts) - 1, _QUANTILES).astype(np.int64)]
@@ -235,7 +235,7 @@ def _texts(record: pa.Table, settings: Settings) -> dict[str, int]:
 
 
 def _gather(job: Job, basis: Basis, partition: int) -> dict[str, Any]:
-    record = _read(job, basis.until, partition)
+    record = read_partition(job, basis.until, partition)
     events = event_arrays(record, basis.item_index, basis.text_index)
     parts = {"whole": events}
     if basis.tail_start is not None:
@@ -267,7 +267,7 @@ def _count(
     return sums
 
 
-def _read(job: Job, until: float | None, partition: int) -> pa.Table:
+def read_partition(job: Job, until: float | None, partition: int) -> pa.Table:
     """The record of a partition; read again where it is compacted meanwhile."""
     archive = Archive(job.store)
     with closing(open_ledger(job.ledger_url)) as ledger:

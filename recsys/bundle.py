@@ -25,6 +25,8 @@ from recsys.catalog import Catalog, catalog_from_items
 from recsys.encoder.projection import AnyProjection, projection_from_bytes
 from recsys.encoder.weights import EncoderFiles, encoder_entry
 from recsys.errors import ChecksumError, ConfigError, NotFoundError
+from recsys.graph.interest_graph import InterestGraph
+from recsys.graph.stored import graph_files, graph_of
 from recsys.interest import stored
 from recsys.interest.beside import NeighbourPart
 from recsys.interest.model import InterestModel, ItemTable
@@ -66,6 +68,8 @@ class BundleDraft:
     """A learned model; None = zero-shot."""
     neighbours: stored.Tensors | None = None
     """A further part of the score; None = none."""
+    graph: InterestGraph | None = None
+    """The interests of the catalog; None = none were looked for."""
     quality: Mapping[str, Any] = field(default_factory=dict)
     """How good it was, and on which split."""
 
@@ -86,6 +90,7 @@ class Bundle:
     """Of a zero-shot model; of a learned one only ``own`` counts."""
     model: InterestModel
     neighbours: NeighbourPart | None
+    graph: InterestGraph | None
     settings: Settings
     """Settings of the sections ``MODEL_SECTIONS``; all others are defaults."""
 
@@ -198,6 +203,7 @@ def load_bundle(store: Store, tenant: str, bundle_id: str | None = None) -> Bund
         weights=weights,
         model=stored.model_of(read, weights, settings, manifest["encoder"] is not None),
         neighbours=stored.neighbours_of(read),
+        graph=graph_of(read),
         settings=settings,
     )
 
@@ -249,6 +255,7 @@ def _content(store: Store, tenant: str, draft: BundleDraft) -> dict[str, Any]:
         stored.PROJECTION: draft.projection.to_bytes(),
         "index.safetensors": draft.index.to_bytes(),
         **stored.tensor_files(draft.model, draft.neighbours),
+        **graph_files(draft.graph),
     }
     manifest: dict[str, Any] = {
         "format_version": FORMAT_VERSION,

@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from recsys.errors import ConfigError
+from recsys.graph.options import GraphSettings
 from recsys.reranking.options import RerankingSettings
 from recsys.section import HalfLives, Section, Share
 from recsys.sources.names import check_quotas
@@ -271,6 +272,7 @@ class Settings(Section):
     retrieval: RetrievalSettings = RetrievalSettings()
     ranking: RankingSettings = RankingSettings()
     reranking: RerankingSettings = RerankingSettings()
+    graph: GraphSettings = GraphSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     serving: ServingSettings = ServingSettings()
 

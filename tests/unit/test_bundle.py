@@ -22,6 +22,7 @@ from recsys.encoder.projection import AffineProjection, fit_projection, unit_row
 from recsys.encoder.weights import EncoderFiles
 from recsys.errors import ChecksumError, ConfigError, DataError, NotFoundError
 from recsys.events import event_arrays
+from recsys.graph.stored import graph_files
 from recsys.interest.learned import LearnedInterest
 from recsys.interest.model import nobody
 from recsys.interest.stored import model_within
@@ -33,6 +34,7 @@ from recsys.settings import RankingSettings, Settings, load
 from recsys.store import Store
 from recsys.testing.fakes import tiny_log
 from recsys.testing.models import random_interest
+from tests.unit.graph.planted import graph
 
 NOW = 1_700_000_000.0
 
@@ -284,3 +286,14 @@ def test_a_bundle_without_an_encoder_says_so(
     publish_bundle(store, "default", replace(draft, encoder=None), created_at=NOW)
     with pytest.raises(NotFoundError, match="encoder"):
         materialise_encoder(load_bundle(store, "default"), tmp_path / "encoder")
+
+
+def test_a_bundle_keeps_its_interest_graph_and_older_ones_have_none(
+    store: Store, draft: BundleDraft
+) -> None:
+    plain = publish_bundle(store, "default", draft, created_at=NOW)
+    assert "graph.json" not in plain["files"] and load_bundle(store, "default").graph is None
+    found = graph()
+    publish_bundle(store, "default", replace(draft, graph=found), created_at=NOW)
+    kept = load_bundle(store, "default").graph
+    assert kept is not None and graph_files(kept) == graph_files(found)
