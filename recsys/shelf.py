@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.catalog import Catalog
+from recsys.graph.interest_graph import InterestGraph
 from recsys.interest.beside import NeighbourPart
 from recsys.interest.model import Banks, InterestModel, ItemTable, Query, TextTable, nobody
 from recsys.ranking import Floats, interest_part, top_k
@@ -42,6 +43,8 @@ class Shelf:
     trend: TrendSettings
     neighbours: NeighbourPart | None = None
     """A further part of the score; None = none."""
+    graph: InterestGraph | None = None
+    """The interests of the catalog; None = the bundle has none."""
 
     @cached_property
     def nobody(self) -> Query:

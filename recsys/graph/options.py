@@ -30,3 +30,8 @@ class GraphSettings(Section):
     """Share of an interest's weight that its neighbours get, before their likeness counts."""
     seed: int = 17
     """Of the clustering."""
+
+    @property
+    def longest_s(self) -> float:
+        """Seconds in which any mixture of the short and the long mass has halved."""
+        return max(self.short_half_life_s, self.long_half_life_s)
