@@ -29,6 +29,7 @@ from serving.api.schemas import (
 from serving.asking import Asker, asker_of, check_as_of
 from serving.browse import similar_items, trending_items, trending_reply
 from serving.evidence import evidence_of, evidence_of_record, needs_record
+from serving.interests import InterestDesk
 from serving.pool.client import Pool
 from serving.pool.messages import ProfileView
 from serving.replies import health_reply, profile_reply, with_asker
@@ -78,6 +79,7 @@ class Gateway:
         self._slates = SlateMaker(bundle, settings)
         self._shelf = self._slates.shelf
         self._trend = self._slates.trend
+        self.interests = InterestDesk(bundle, self._shelf, pool, settings, self.now)
         self._reader = EventReader(bundle.tenant, settings.data)
 
     async def post_event(self, raw: Any) -> EventsReply:

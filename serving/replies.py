@@ -94,10 +94,6 @@ def profile_version(view: ProfileView) -> str:
 def profile_reply(shelf: Shelf, view: ProfileView) -> ProfileReply:
     """A profile for people: half-lives, interests, recent events."""
     half_lives = zip(shelf.interest.half_lives_s, view.mass, view.confidence, strict=True)
-    recent = zip(
-        view.recent_item, view.recent_kind, view.recent_ts, view.recent_importance, strict=True
-    )
-    catalog = shelf.catalog
     return ProfileReply(
         user_id=view.user_id,
         as_of=view.as_of,
@@ -114,17 +110,26 @@ def profile_reply(shelf: Shelf, view: ProfileView) -> ProfileReply:
         interests=[
             InterestOut(label=label, weight=weight) for label, weight in _interests(shelf, view)
         ],
-        recent=[
-            RecentOut(
-                item_id=catalog.item_ids[row],
-                title=catalog.label(int(row)),
-                kind=kind,
-                ts=float(ts),
-                importance=float(importance),
-            )
-            for row, kind, ts, importance in recent
-        ],
+        recent=recent_events(shelf, view),
     )
+
+
+def recent_events(shelf: Shelf, view: ProfileView) -> list[RecentOut]:
+    """The recent events of a profile, the latest first."""
+    recent = zip(
+        view.recent_item, view.recent_kind, view.recent_ts, view.recent_importance, strict=True
+    )
+    catalog = shelf.catalog
+    return [
+        RecentOut(
+            item_id=catalog.item_ids[row],
+            title=catalog.label(int(row)),
+            kind=kind,
+            ts=float(ts),
+            importance=float(importance),
+        )
+        for row, kind, ts, importance in recent
+    ]
 
 
 def _interests(shelf: Shelf, view: ProfileView) -> list[tuple[str, float]]:

@@ -84,6 +84,7 @@ class SlateMaker:
             interest=bundle.settings.interest,
             trend=bundle.settings.trend,
             neighbours=bundle.neighbours,
+            graph=bundle.graph,
         )
         self._options = _options(bundle, settings)
         self._diverse_steps = steps_of(settings.reranking.with_diversity())

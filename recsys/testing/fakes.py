@@ -14,6 +14,8 @@ from recsys.bundle import Bundle, BundleDraft, load_bundle, publish_bundle
 from recsys.catalog import catalog_from_items
 from recsys.datasets import canonical
 from recsys.encoder.projection import fit_projection
+from recsys.graph.interest_graph import unconnected
+from recsys.interest.model import ItemTable
 from recsys.ranking import default_weights
 from recsys.retrieval import MISSING, build_index
 from recsys.schema import DEFAULT_TENANT, EVENTS, ITEMS
@@ -180,6 +182,9 @@ def tiny_bundle(
         weights=default_weights(settings.interest, settings.trend),
         settings=settings,
         data_until=0.0,
+        graph=unconnected(
+            catalog, ItemTable.all_warm(vectors), settings.graph, data_until=0.0
+        ).connected([]),
     )
     publish_bundle(store, DEFAULT_TENANT, draft, created_at)
     return load_bundle(store, DEFAULT_TENANT)

@@ -9,15 +9,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from pydantic import ValidationError
-from starlette.convertors import Convertor, register_url_convertor
 
 from recsys.errors import EventError
 from recsys.reasons import Explain
 from recsys.rules.request import Said, read_context
 from serving.api.body import parse_json, read_json
 from serving.api.errors import DOCUMENTED, install
+from serving.api.interests import router as interests_router
+from serving.api.parameters import AsOf, ItemId, UserId
 from serving.api.rules import BODIES as RULE_BODIES
 from serving.api.rules import router as rules_router
 from serving.api.schemas import (
@@ -39,10 +40,6 @@ log = logging.getLogger(__name__)
 REF = "#/components/schemas/{model}"
 
 K = Annotated[int, Query(description="Length of the slate, from 1 to serving.max_k.")]
-AsOf = Annotated[
-    str | None,
-    Query(description="The moment: Unix seconds or ISO 8601 (UTC where no offset is given)."),
-]
 Diversity = Annotated[
     float | None,
     Query(ge=0.0, le=1.0, description="How unlike the items shall be; default: as is set."),
@@ -65,24 +62,6 @@ Context = Annotated[
         'the user.attributes: {"country": "DE", "user": {"plan": "free"}}.'
     ),
 ]
-UserId = Annotated[str, Path(description="The user's id, percent-encoded.")]
-ItemId = Annotated[str, Path(description="The item's id, percent-encoded.")]
-
-
-class _IdConvertor(Convertor[str]):
-    """Any text, slashes and line breaks included, so that a bad id is a 422 and no 404."""
-
-    regex = "(?s:.*)"
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return value
-
-
-register_url_convertor("id", _IdConvertor())
-
 router = APIRouter(responses=DOCUMENTED)
 
 
@@ -112,6 +91,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     app.state.gateway = gateway
     app.include_router(router)
     app.include_router(rules_router)
+    app.include_router(interests_router)
     app.middleware("http")(_log_request)
     install(app)
     _describe_bodies(app)
