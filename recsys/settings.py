@@ -156,6 +156,7 @@ class RetrievalSettings(Section):
         "trend": 500,
         "neighbours": 500,
         "fresh": 500,
+        "graph": 0,
     }
     """Sources of a large catalog, with how many candidates each brings beyond ``serving.max_k``
     (``interest``: for each query vector); one that is left out, or has 0, is not asked. Catalogs

@@ -62,6 +62,13 @@ class InterestGraph:
         return np.bincount(self.node[self.node >= 0], minlength=len(self)).astype(np.int64)
 
     @cached_property
+    def rows_of(self) -> list[Ints]:
+        """(A,) the catalog rows of each node, rising."""
+        order = np.argsort(self.node, kind="stable").astype(np.int64)
+        bounds = np.searchsorted(self.node[order], np.arange(len(self) + 1))
+        return [order[bounds[a] : bounds[a + 1]] for a in range(len(self))]
+
+    @cached_property
     def adjacency(self) -> Floats:
         """(A, A) see ``edges.adjacency``."""
         return adjacency(self.passages)

@@ -10,6 +10,10 @@ import pytest
 
 import recsys.sources
 from recsys.errors import ConfigError
+from recsys.graph.activation import activation
+from recsys.graph.interest_graph import unconnected
+from recsys.graph.options import GraphSettings
+from recsys.graph.overlay import overlay
 from recsys.ranking import interest_part, score, top_k
 from recsys.settings import RetrievalSettings, load
 from recsys.shelf import Evidence, Shelf
@@ -18,13 +22,18 @@ from recsys.sources.base import Asked
 from recsys.sources.gather import gather, names_in, quotas_of, source, sources_of
 from recsys.sources.names import source_names
 from recsys.testing.fakes import BruteRetriever, DecayedPairs
+from tests.unit.graph.planted import said_by
 from tests.unit.reranking.worlds import DAY, NOW, asked_of, evidence_of, shelf_of
 
 
 @pytest.fixture
 def shelf(rng: np.random.Generator) -> Shelf:
     pairs = rng.normal(size=(60, 60)).astype(np.float32)
-    return replace(shelf_of(rng), neighbours=DecayedPairs(pairs, DAY))
+    plain = shelf_of(rng)
+    graph = unconnected(plain.catalog, plain.items, GraphSettings(), NOW)
+    rows = [("u", row, NOW - 60.0 * row) for row in range(59, -1, -1)]
+    connected = graph.connected([graph.count(said_by(rows), plain.interest)])
+    return replace(plain, neighbours=DecayedPairs(pairs, DAY), graph=connected)
 
 
 def asked(shelf: Shelf, rng: np.random.Generator, n_queries: int = 1) -> Asked:
@@ -78,11 +87,23 @@ def test_a_minor_interest_is_heard(shelf: Shelf, rng: np.random.Generator) -> No
         assert first.tolist() == [int(np.argmax(shelf.items.vectors @ u)) for u in vectors]
 
 
+def test_an_interest_brings_items_as_it_is_awake(shelf: Shelf, rng: np.random.Generator) -> None:
+    one = replace(asked(shelf, rng), allowed=np.ones(60, np.bool_))
+    graph = shelf.graph
+    assert graph is not None
+    awake = activation(overlay(one.evidence, graph, NOW).weight, graph)
+    found = source("graph").find(one, 20)
+    nodes = np.bincount(graph.node[found], minlength=len(graph))
+    assert len(found) <= 20 and nodes[awake < 0.01].sum() == 0
+    assert np.all(nodes <= np.ceil(awake * 20)) and int(nodes.argmax()) == int(awake.argmax())
+    assert graph.node[found[0]] == awake.argmax()
+
+
 def test_who_asks_for_nothing_and_bundles_without_parts_find_nothing(
     rng: np.random.Generator,
 ) -> None:
     plain = asked_of(shelf_of(rng))
-    for name in ("interest", "fresh", "neighbours"):
+    for name in ("interest", "fresh", "neighbours", "graph"):
         assert len(source(name).find(plain, 5)) == 0
     assert len(gather(plain, sources_of({"interest": 5})).rows) == 0
     assert len(gather(plain, []).rows) == 0
