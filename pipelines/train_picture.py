@@ -56,5 +56,5 @@ def write_picture(run: Run, subject: Subject, draft: BundleDraft) -> str:
     more = {name: metrics[name] for name in _SHOWN if name in metrics}
     course = Course(metrics.get("history", ()), {**draft.quality, **more})
     path = f"{run.prefix}/report.html"
-    run.store.write(path, picture(subject, course, get_plotlyjs()).encode())
+    run.store.write(path, picture(subject, course, get_plotlyjs(), draft.graph).encode())
     return path

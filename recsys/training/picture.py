@@ -27,10 +27,12 @@ from recsys.evaluation.report_page import (
     span,
     time_axis,
 )
+from recsys.graph.interest_graph import InterestGraph
 from recsys.interest.learned import LearnedInterest
 from recsys.interest.model import FoldBatch, ItemTable
 from recsys.settings import DAY_S, Settings
 from recsys.training.picture_course import Course, course_sections
+from recsys.training.picture_graph import graph_section
 from recsys.training.picture_readings import (
     Example,
     Floats,
@@ -64,19 +66,23 @@ class Subject:
     """(Hn,) where negative half-lives began."""
 
 
-def picture(subject: Subject, course: Course, plotly_js: str) -> str:
+def picture(
+    subject: Subject, course: Course, plotly_js: str, graph: InterestGraph | None = None
+) -> str:
     """The picture as HTML that needs nothing beside it.
 
     Args:
         subject: the learned model, its items and a typical user.
         course: history and figures; what is not there is left out.
         plotly_js: the source of plotly.js, put inside.
+        graph: the interests of the catalog; None = there are none.
     """
     sections = [
         _headline(subject, course),
         _half_lives(subject),
         *_kinds(subject),
         _silence(subject),
+        graph_section(graph),
         *course_sections(course),
     ]
     return page("Halflife: a picture of interest", sections, plotly_js)

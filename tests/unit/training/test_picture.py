@@ -12,6 +12,7 @@ from recsys.settings import Settings
 from recsys.testing.models import random_interest
 from recsys.training.picture import LATEST_S, Subject, picture
 from recsys.training.picture_course import Course
+from recsys.training.picture_graph import layout
 from recsys.training.picture_readings import (
     examples,
     importances,
@@ -21,6 +22,7 @@ from recsys.training.picture_readings import (
     typical_events,
 )
 from recsys.training.sequences import user_rows
+from tests.unit.graph.planted import graph
 from tests.unit.training.logs import events, settings
 
 COURSE = Course(
@@ -161,3 +163,25 @@ def test_the_typical_user_has_the_median_number_of_events(rng: np.random.Generat
     found = typical_events(rows, some.data.kinds)
     assert len(found.item) == 11 and set(found.kind) <= {"rating", "click", "dislike"}
     assert np.isfinite(found.value[found.kind == "rating"]).all()
+
+
+def test_the_interests_are_drawn_by_mass_and_name(rng: np.random.Generator) -> None:
+    page = picture(subject(rng), COURSE, "", graph())
+    drawn = titled(page, "The interest graph")
+    go.Figure(drawn)
+    nodes = drawn["data"][-1]
+    assert nodes["text"] == [one.label for one in graph().labels]
+    sizes = np.array(nodes["marker"]["size"])
+    assert sizes.argmax() == graph().mass.argmax() and len(drawn["data"]) > 1
+    assert "The interest graph" not in picture(subject(rng), COURSE, "")
+
+
+def test_a_layout_keeps_nodes_apart_and_inside_and_is_always_the_same(
+    rng: np.random.Generator,
+) -> None:
+    centres = np.repeat(rng.normal(size=(6, 4)), 2, axis=0).astype(np.float32)
+    at = layout(centres, np.zeros((12, 12)))
+    apart = np.linalg.norm(at[:, None] - at[None], axis=2) + np.eye(12)
+    assert np.abs(at).max() <= 1.0 + 1e-9 and apart.min() > 0.02
+    np.testing.assert_array_equal(at, layout(centres, np.zeros((12, 12))))
+    assert layout(centres[:1], np.zeros((1, 1))).tolist() == [[0.0, 0.0]]
