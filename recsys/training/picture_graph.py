@@ -82,7 +82,8 @@ def layout(centres: npt.NDArray[np.float32], pull: Places) -> Places:
         length = np.maximum(np.linalg.norm(move, axis=1, keepdims=True), 1e-9)
         at += move / length * np.minimum(length, step)
     at -= (at.max(axis=0) + at.min(axis=0)) / 2.0
-    return at / np.maximum(np.abs(at).max(axis=0), 1e-9)
+    found: Places = at / np.maximum(np.abs(at).max(axis=0), 1e-9)
+    return found
 
 
 def _nodes(

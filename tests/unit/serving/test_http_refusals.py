@@ -123,6 +123,8 @@ def test_the_openapi_document_names_bodies_and_problems(client: Client) -> None:
         "/v1/users/{user_id}/recommendations",
         "/v1/recommendations",
         "/v1/users/{user_id}/profile",
+        "/v1/users/{user_id}/interests",
+        "/v1/graph",
         "/v1/items/{item_id}/similar",
         "/v1/trending",
         "/v1/rules",
