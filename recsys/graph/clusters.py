@@ -93,7 +93,8 @@ def spherical_kmeans(x: Floats, n_nodes: int, rng: np.random.Generator) -> Float
         member = csr_array((ones, (node, np.arange(len(x)))), shape=(len(centres), len(x)))
         sums = np.asarray(member @ x, np.float32)
         norms = np.linalg.norm(sums, axis=1)
-        centres = sums[norms > 0.0] / norms[norms > 0.0, None]
+        moved = norms > 0.0  # a node that is empty, or whose items cancel out, stays where it is
+        centres[moved] = sums[moved] / norms[moved, None]
     used = np.unique(nearest(x, centres))
     found: Floats = centres[used]
     return found

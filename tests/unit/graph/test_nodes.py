@@ -127,3 +127,9 @@ def test_nodes_that_say_the_same_are_told_apart() -> None:
     catalog = said(["cat"] * 9)
     names = Reader(catalog).labels(np.repeat([0, 1, 2], 3), 3)
     assert len({one.label for one in names}) == 3
+
+
+def test_items_that_cancel_out_keep_a_node() -> None:
+    x = np.array([[1.0, 0.0], [-1.0, 0.0]], np.float32)
+    centres = spherical_kmeans(x, 1, np.random.default_rng(3))
+    assert centres.shape == (1, 2) and np.linalg.norm(centres[0]) == pytest.approx(1.0)
