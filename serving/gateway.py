@@ -30,8 +30,8 @@ from serving.asking import Asker, asker_of, check_as_of
 from serving.browse import similar_items, trending_items, trending_reply
 from serving.evidence import evidence_of, evidence_of_record, needs_record
 from serving.interests import InterestDesk
-from serving.pool.client import Pool
 from serving.pool.messages import ProfileView
+from serving.pool.protocol import Pool
 from serving.replies import health_reply, profile_reply, with_asker
 from serving.rules import RuleDesk
 from serving.session import read_session, session_evidence

@@ -26,8 +26,8 @@ from serving.api.graph_schemas import (
 )
 from serving.api.schemas import RecentOut
 from serving.asking import check_as_of
-from serving.pool.client import Pool
 from serving.pool.messages import ProfileView
+from serving.pool.protocol import Pool
 from serving.replies import profile_version, recent_events
 
 N_EVIDENCE, N_ADJACENT = 3, 5

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.errors import UnavailableError
-from serving.pool.client import Pool
+from serving.pool.protocol import Pool
 
 log = logging.getLogger(__name__)
 

@@ -1,8 +1,9 @@
 """The profile pool: profiles in memory, spread over named actors, durable by the ledger."""
 
-from serving.pool.client import Pool, PoolClient
+from serving.pool.client import PoolClient
 from serving.pool.ensure import end_pool, ensure_pool, start_pool
 from serving.pool.messages import AckBatch, ProfileView, ShardStatus, TrendUpdate
+from serving.pool.protocol import Pool
 from serving.pool.spec import PoolSpec
 
 __all__ = [
