@@ -37,7 +37,7 @@ from pipelines.job import (
     progress,
 )
 from recsys.archive import Archive, DataFile, Manifest
-from recsys.bundle import current_bundle_id
+from recsys.bundle_manifest import current_bundle_id
 from recsys.events import timestamps_s
 from recsys.ledger import Ledger, open_ledger
 from recsys.retention import Rewrites, delete_retired, horizon_s, retained, without_older

@@ -8,12 +8,9 @@ Nothing at or after ``--until`` is used: neither events nor items that become av
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import numpy as np
@@ -39,13 +36,13 @@ from pipelines.job import (
     working,
 )
 from pipelines.models import model_folder
-from pipelines.spoken import source_of
+from pipelines.times import parse_time
 from recsys.archive import Archive
-from recsys.bundle import Bundle, BundleDraft, publish_bundle
-from recsys.catalog import Catalog, aligned_rows, catalog_from_items
+from recsys.bundle import BundleDraft, publish_bundle
+from recsys.catalog import Catalog, catalog_from_items
 from recsys.encoder.projection import Projection, fit_projection
 from recsys.encoder.weights import EncoderFiles, encoder_files
-from recsys.errors import ConfigError, NotFoundError
+from recsys.errors import NotFoundError
 from recsys.evaluation.fitting import fit_weights
 from recsys.events import event_arrays, timestamps_s
 from recsys.interest.model import ItemTable
@@ -56,7 +53,6 @@ from recsys.record import read_all
 from recsys.retrieval import build_index
 from recsys.words import Words, texts_of
 
-_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 _COLUMNS = ["user_id", "item_id", "kind", "ts", "seq", "value", "text"]
 
 
@@ -109,11 +105,7 @@ def run(
         items = ItemTable.all_warm(vectors)
         graph = graph_of_events(job, corpus.catalog, items, corpus.events, corpus.data_until)
     n_interests = 0 if graph is None else len(graph)
-    counts = {
-        **_counts(corpus, found),
-        "n_event_texts": len(said),
-        "n_interests": n_interests,
-    }
+    counts = {**_counts(corpus, found), "n_event_texts": len(said), "n_interests": n_interests}
     draft = BundleDraft(
         catalog=corpus.catalog,
         vectors=vectors,
@@ -131,74 +123,6 @@ def run(
     with timed(stages, "publish"):
         manifest = publish_bundle(job.store, job.tenant, draft, time.time(), promote=publish)
     return _report(manifest, encoder, counts, stages)
-
-
-def vectors_for(
-    job: Job, bundle: Bundle, items: pa.Table, extra_item_ids: Iterable[str] = ()
-) -> tuple[Catalog, ItemTable]:
-    """The current catalog in the space of a bundle: what the bundle lacks is encoded now.
-
-    Args:
-        job: store and settings.
-        bundle: whose encoder and projection are used.
-        items: the current items, schema ``recsys.schema.ITEMS``.
-        extra_item_ids: items that occur in events; those without a row join without text.
-
-    Returns:
-        The catalog, and its N items: zero rows where an item has no text. In a learned bundle an
-        item that is new to it is cold and what its text says; a warm one stays as it was learned.
-    """
-    catalog = catalog_from_items(items, [*bundle.catalog.item_ids, *extra_item_ids])
-    texts = catalog.item_texts()
-    rows = _kept_rows(bundle, catalog, texts)
-    vectors = np.zeros((len(catalog), bundle.n_dims), dtype=np.float32)
-    vectors[rows >= 0] = bundle.vectors[rows[rows >= 0]]
-    warm = np.full(len(catalog), not bundle.is_learned)
-    warm[rows >= 0] = bundle.items.warm[rows[rows >= 0]]
-    lacking = np.array([i for i, text in enumerate(texts) if text and rows[i] < 0], np.int64)
-    source = source_of(job, bundle)
-    if len(lacking) > 0 and source is not None:
-        found = text_vectors([texts[i] for i in lacking], source)
-        vectors[lacking] = found.projected(bundle.projection.project, bundle.n_dims)
-    return catalog, ItemTable(vectors, warm)
-
-
-def _kept_rows(bundle: Bundle, catalog: Catalog, texts: list[str]) -> npt.NDArray[np.int64]:
-    """(N,) the row of the bundle whose vector an item keeps; -1 = its text is to be read."""
-    old = bundle.catalog.item_texts()
-    row_of_text = {text: row for row, text in enumerate(old) if text}
-    rows = aligned_rows(catalog.item_ids, bundle.catalog.index)
-    for i, text in enumerate(texts):
-        if rows[i] >= 0 and (old[rows[i]] == text or _is_learned_warm(bundle, int(rows[i]))):
-            continue
-        same = row_of_text.get(text, -1)
-        rows[i] = same if same < 0 or not _is_learned_warm(bundle, same) else -1
-    return rows
-
-
-def _is_learned_warm(bundle: Bundle, row: int) -> bool:
-    """Whether an item's vector says more than its text does."""
-    return bundle.is_learned and bool(bundle.items.warm[row])
-
-
-def parse_time(text: str) -> float:
-    """Unix seconds, or an ISO date or time (UTC where it names no zone), as Unix seconds.
-
-    Raises:
-        ConfigError: if it is neither.
-
-    >>> parse_time("1970-01-02")
-    86400.0
-    """
-    if _NUMBER.fullmatch(text.strip()) is not None:
-        return float(text)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigError(
-            f"time {text!r}", "is no time", "Write 2024-05-01T12:00:00Z, or Unix seconds"
-        ) from error
-    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _read(job: Job, until: float | None) -> _Corpus:

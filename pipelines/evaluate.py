@@ -33,7 +33,7 @@ from pipelines.job import (
 )
 from pipelines.past import Past, read_events, read_past, scatter
 from pipelines.splits import Split, parse_split, share_of
-from recsys.bundle import load_manifest
+from recsys.bundle_manifest import load_manifest
 from recsys.errors import ConfigError, DataError, LeakageError
 from recsys.evaluation.baselines import POPULAR_WINDOWS_S
 from recsys.evaluation.composition import FULL

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
-from pipelines.embed import vectors_for
+from pipelines.catalog_vectors import vectors_for
 from pipelines.job import Job, progress
 from pipelines.spoken import words_of
 from recsys.archive import Archive

@@ -14,7 +14,8 @@ from typing import Any
 from pipelines import bootstrap
 from pipelines.job import Job, working
 from pipelines.publish_compare import MIN_QUERIES, Pair
-from recsys.bundle import load_bundle, load_manifest
+from recsys.bundle import load_bundle
+from recsys.bundle_manifest import load_manifest
 from recsys.bundles import move, published, quality_of
 from recsys.errors import ConfigError, ConflictError, NotFoundError
 from recsys.ledger import open_ledger

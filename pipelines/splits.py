@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from pipelines.embed import parse_time
 from pipelines.past import Past
+from pipelines.times import parse_time
 from recsys.errors import ConfigError, DataError
 from recsys.evaluation.split import Queries, last_event_queries, time_at_share, time_queries
 from recsys.events import timestamps_s

@@ -25,7 +25,6 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedErr
 from ray.train.torch import TorchTrainer
 
 from pipelines import train_phases
-from pipelines.embed import parse_time
 from pipelines.job import (
     ConfigOption,
     Job,
@@ -40,6 +39,7 @@ from pipelines.job import (
     ray_session,
     timed,
 )
+from pipelines.times import parse_time
 from pipelines.train_board import ToBoard, error_of, new_board
 from pipelines.train_device import check_cuda, scaling
 from pipelines.train_display import check_mlflow, showing, sinks

@@ -21,7 +21,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import typer
 
-from pipelines.embed import parse_time
 from pipelines.job import (
     ConfigOption,
     Job,
@@ -38,6 +37,7 @@ from pipelines.job import (
     ray_session,
     working,
 )
+from pipelines.times import parse_time
 from pipelines.train_run import identity_of
 from pipelines.train_text import max_texts, read_texts
 from pipelines.tune_record import Plan, Record

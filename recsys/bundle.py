@@ -21,10 +21,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.blobs import put_blob, read_blob, write_files
+from recsys.bundle_manifest import (
+    FORMAT_VERSION,
+    REMEDY,
+    identity_of,
+    load_manifest,
+    manifest_path,
+    move_pointer,
+    pointer_path,
+    read_manifest,
+)
 from recsys.catalog import Catalog, catalog_from_items
 from recsys.encoder.projection import AnyProjection, projection_from_bytes
 from recsys.encoder.weights import EncoderFiles, encoder_entry
-from recsys.errors import ChecksumError, ConfigError, NotFoundError
+from recsys.errors import NotFoundError
 from recsys.graph.interest_graph import InterestGraph
 from recsys.graph.stored import graph_files, graph_of
 from recsys.interest import stored
@@ -33,9 +43,8 @@ from recsys.interest.model import InterestModel, ItemTable
 from recsys.ranking import RankingWeights
 from recsys.retrieval import FaissRetriever, Retriever, index_from_bytes
 from recsys.settings import Settings
-from recsys.store import Store, digest, table_of_parquet
+from recsys.store import Store, table_of_parquet
 
-FORMAT_VERSION = 1
 MODEL_SECTIONS = ("data", "encoder", "interest", "trend", "model", "retrieval", "ranking")
 """Sections of the settings that a bundle fixes; the others stay those of the running job."""
 
@@ -125,12 +134,6 @@ class Bundle:
         return self.items.n_dims
 
 
-def current_bundle_id(store: Store, tenant: str) -> str | None:
-    """The id of the published bundle; None before the first one."""
-    pointer, _ = store.read_pointer(pointer_path(tenant))
-    return None if pointer is None else str(pointer["bundle_id"])
-
-
 def publish_bundle(
     store: Store, tenant: str, draft: BundleDraft, created_at: float, promote: bool = True
 ) -> dict[str, Any]:
@@ -153,7 +156,7 @@ def publish_bundle(
     manifest = _content(store, tenant, draft)
     path = manifest_path(tenant, manifest["bundle_id"])
     if store.exists(path):
-        manifest = _read_manifest(store, path)
+        manifest = read_manifest(store, path)
     else:
         manifest["created_at"] = created_at
         manifest["parent"] = None if current is None else current["bundle_id"]
@@ -172,7 +175,7 @@ def promote_bundle(store: Store, tenant: str, bundle_id: str) -> None:
         NotFoundError: if there is no such bundle.
     """
     if not store.exists(manifest_path(tenant, bundle_id)):
-        raise NotFoundError(f"bundle {bundle_id} of {tenant}", "does not exist", _REMEDY)
+        raise NotFoundError(f"bundle {bundle_id} of {tenant}", "does not exist", REMEDY)
     move_pointer(store, tenant, bundle_id, store.read_pointer(pointer_path(tenant))[1])
 
 
@@ -208,21 +211,6 @@ def load_bundle(store: Store, tenant: str, bundle_id: str | None = None) -> Bund
     )
 
 
-def load_manifest(store: Store, tenant: str, bundle_id: str | None = None) -> dict[str, Any]:
-    """The manifest of a bundle; None = the published one.
-
-    Raises:
-        NotFoundError: if there is none.
-        ChecksumError: if its content does not match its id.
-        ConfigError: if a newer version of the format wrote it.
-    """
-    if bundle_id is None:
-        bundle_id = current_bundle_id(store, tenant)
-    if bundle_id is None:
-        raise NotFoundError(f"bundle of tenant {tenant} in {store.uri}", "does not exist", _REMEDY)
-    return _read_manifest(store, manifest_path(tenant, bundle_id))
-
-
 def materialise_encoder(bundle: Bundle, folder: str | Path) -> Path:
     """Write the encoder's files of a bundle into a folder that ``TextEncoder`` loads.
 
@@ -235,15 +223,6 @@ def materialise_encoder(bundle: Bundle, folder: str | Path) -> Path:
     if entry is None:
         raise NotFoundError(f"encoder of bundle {bundle.bundle_id}", "does not exist")
     return write_files(bundle.store, entry["files"], folder)
-
-
-def manifest_path(tenant: str, bundle_id: str) -> str:
-    """Where the manifest of a bundle stands in the store."""
-    return f"bundles/{tenant}/{bundle_id}.json"
-
-
-_REMEDY = "Run `python -m pipelines.embed --store ...` first"
-_VOLATILE = ("bundle_id", "created_at", "parent", "metrics", "quality")
 
 
 def _content(store: Store, tenant: str, draft: BundleDraft) -> dict[str, Any]:
@@ -270,38 +249,4 @@ def _content(store: Store, tenant: str, draft: BundleDraft) -> dict[str, Any]:
         "files": {name: put_blob(store, name, data) for name, data in parts.items()},
     }
     manifest = json.loads(json.dumps(manifest))
-    return {**manifest, "bundle_id": _identity(manifest)}
-
-
-def _identity(manifest: Mapping[str, Any]) -> str:
-    content = {k: v for k, v in manifest.items() if k not in _VOLATILE}
-    content["ranking"] = manifest["ranking"]["weights"]
-    return digest(json.dumps(content, sort_keys=True).encode())[:16]
-
-
-def _read_manifest(store: Store, path: str) -> dict[str, Any]:
-    try:
-        manifest: dict[str, Any] = json.loads(store.read(path))
-        found = _identity(manifest)
-    except ValueError as error:
-        raise ChecksumError(f"{store.uri}/{path}", f"is no JSON ({error})", _REMEDY) from error
-    if manifest.get("format_version") != FORMAT_VERSION:
-        raise ConfigError(
-            f"{store.uri}/{path}",
-            f"has format version {manifest.get('format_version')}, not {FORMAT_VERSION}",
-            "Use the version of halflife that wrote it, or run embed again",
-        )
-    if found != manifest["bundle_id"]:
-        raise ChecksumError(f"{store.uri}/{path}", "was changed after it was published", _REMEDY)
-    return manifest
-
-
-def pointer_path(tenant: str) -> str:
-    """Where the pointer to the published bundle of a tenant stands in the store."""
-    return f"bundles/{tenant}/CURRENT"
-
-
-def move_pointer(store: Store, tenant: str, bundle_id: str, token: str | None) -> None:
-    """Publish a bundle, if nobody did since ``token`` was read; else ``ConflictError``."""
-    value = {"format_version": FORMAT_VERSION, "bundle_id": bundle_id}
-    store.swap_pointer(pointer_path(tenant), value, token)
+    return {**manifest, "bundle_id": identity_of(manifest)}

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recsys.bundle import Bundle, load_manifest, move_pointer, pointer_path
+from recsys.bundle import Bundle
+from recsys.bundle_manifest import load_manifest, move_pointer, pointer_path
 from recsys.catalog import Catalog, aligned_rows
 from recsys.errors import ChecksumError, ConfigError, ConflictError
 from recsys.interest.stored import LEARNED, ZERO_SHOT

@@ -180,13 +180,20 @@ def trend_part(query: Query, warm: npt.NDArray[np.bool_], trend_features: Floats
     Returns:
         (N,) float32 weighted sums, each in the order of the half-lives.
     """
+    found: Floats = trend_parts(query, warm, trend_features)[0]
+    return found
+
+
+def trend_parts(query: Query, warm: npt.NDArray[np.bool_], trend_features: Floats) -> Floats:
+    """``trend_part`` of B users: (B, N) float32."""
     if query.warm_trend.shape[1] != trend_features.shape[1]:
         have, want = trend_features.shape[1], query.warm_trend.shape[1]
         raise ValueError(f"trend features have {have} half-lives, their weights {want}")
-    total = np.zeros(len(trend_features), np.float32)
-    weights = np.stack([query.cold_trend[0], query.warm_trend[0]])
-    offset = np.array([query.cold_offset[0], 0.0, query.new_offset[0]], np.float32)
-    _weigh_trend(trend_features, warm, weights, offset, total)
+    weights = np.stack([query.cold_trend, query.warm_trend], axis=1)
+    nothing = np.zeros_like(query.cold_offset)
+    offset = np.stack([query.cold_offset, nothing, query.new_offset], axis=1)
+    total = np.zeros((len(weights), len(trend_features)), np.float32)
+    _weigh_trend(trend_features, warm, weights, offset.astype(np.float32), total)
     return total
 
 
@@ -275,14 +282,15 @@ def _dots(u: Floats, vectors: Floats, out: Floats) -> None:
 def _weigh_trend(
     features: Floats, warm: npt.NDArray[np.bool_], weights: Floats, offset: Floats, out: Floats
 ) -> None:
-    """``weights`` (2, Ht) of cold and of warm items, ``offset`` (3,) of these and of new ones."""
-    for i in range(features.shape[0]):
-        row = 1 if warm[i] else 0
-        total, is_new = np.float32(0.0), True
-        for j in range(features.shape[1]):
-            total += weights[row, j] * features[i, j]
-            is_new &= features[i, j] == 0.0
-        out[i] = offset[2] if is_new and not warm[i] else total + offset[row]
+    """``weights`` (B, 2, Ht) of cold and of warm items, ``offset`` (B, 3), the last of new ones."""
+    for b in range(out.shape[0]):
+        for i in range(features.shape[0]):
+            row = 1 if warm[i] else 0
+            total, is_new = np.float32(0.0), True
+            for j in range(features.shape[1]):
+                total += weights[b, row, j] * features[i, j]
+                is_new &= features[i, j] == 0.0
+            out[b, i] = offset[b, 2] if is_new and not warm[i] else total + offset[b, row]
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

@@ -22,7 +22,8 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from recsys.archive import store_partitions
-from recsys.bundle import current_bundle_id, load_bundle, load_manifest
+from recsys.bundle import load_bundle
+from recsys.bundle_manifest import current_bundle_id, load_manifest
 from recsys.errors import NotFoundError, UnavailableError
 from recsys.schema import DEFAULT_TENANT
 from recsys.settings import Settings

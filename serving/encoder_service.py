@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.blobs import write_files
-from recsys.bundle import load_manifest
+from recsys.bundle_manifest import load_manifest
 from recsys.errors import NotFoundError, RecsysError
 from recsys.settings import EncoderSettings
 from recsys.store import Store

@@ -42,7 +42,6 @@ class SlateRequest:
     explain: Explain = "reason"
     without: str | None = None
     """With ``full``: the event that a second slate goes without (``recsys.reasons.find_event``)."""
-
     said: Said = field(default_factory=Said)
     """What the client says of the request and the user, for rules."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -73,10 +73,13 @@ class InterestGraph:
         """(A, A) see ``edges.adjacency``."""
         return adjacency(self.passages)
 
-    @cached_property
-    def row_of_label(self) -> dict[str, int]:
-        """Label -> node."""
-        return {one.label: a for a, one in enumerate(self.labels)}
+    def aligned(self, rows: Ints) -> InterestGraph:
+        """The same for another catalog.
+
+        Args:
+            rows: (M,) row of each of its items in ours; -1 = we lack it, so it is in no node.
+        """
+        return replace(self, node=np.append(self.node, -1)[rows])
 
     def strongest(self, limit: int) -> list[Edge]:
         """Edges of most passages among those beyond chance, the strongest first."""

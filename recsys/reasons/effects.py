@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from recsys.interest.beside import NeighbourPart, parts_of
 from recsys.interest.contributions import without_each
-from recsys.interest.model import Banks, FoldBatch, Query
-from recsys.ranking import Floats, freshness, interest_parts
+from recsys.interest.model import Banks, FoldBatch
+from recsys.ranking import Floats, freshness, interest_parts, trend_parts
 from recsys.shelf import Evidence, Shelf
 
 Doubles = npt.NDArray[np.float64]
@@ -112,7 +112,8 @@ class Scoring:
             moments: (V,) Unix seconds that the profile is read at.
         """
         query = self._shelf.model.query(self._histories.banks.pick(which), moments)
-        found = interest_parts(query.vectors, self._vectors) + self._trend_parts(query)
+        found = interest_parts(query.vectors, self._vectors)
+        found += trend_parts(query, self._warm, self._trend)
         if query.fresh.any():
             found += query.fresh @ self._young.T
         near = self._shelf.neighbours
@@ -129,15 +130,3 @@ class Scoring:
         found = self.scores(np.arange(n + 1), np.full(n + 1, self.as_of)).astype(np.float64)
         added: Doubles = (found[0] - found[1:]).T
         return added
-
-    def _trend_parts(self, query: Query) -> Floats:
-        """(V, n) ``recsys.ranking.trend_part`` of V queries, summed in the same order."""
-        shape = (len(query.vectors), len(self._rows))
-        warm, cold = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-        for j in range(self._trend.shape[1]):
-            warm += query.warm_trend[:, j, None] * self._trend[:, j]
-            cold += query.cold_trend[:, j, None] * self._trend[:, j]
-        is_new = ~(self._trend != 0.0).any(axis=1)
-        later = np.where(is_new, query.new_offset[:, None], cold + query.cold_offset[:, None])
-        found: Floats = np.where(self._warm, warm, later)
-        return found

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from recsys import snapshot
 from recsys.archive import Archive
 from recsys.basis import Basis
-from recsys.bundle import Bundle, current_bundle_id, load_bundle
+from recsys.bundle import Bundle, load_bundle
+from recsys.bundle_manifest import current_bundle_id
 from recsys.encoder.cache import VectorCache
 from recsys.errors import ChecksumError, ConfigError, NotFoundError
 from recsys.events import timestamps_s

@@ -18,7 +18,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 from tests.benchmarks import machine
 
-_INFRASTRUCTURE = {"__init__", "__main__", "machine"}
+_INFRASTRUCTURE = {"__init__", "__main__", "machine", "parts"}
 
 
 def main(arguments: list[str]) -> int:

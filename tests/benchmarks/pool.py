@@ -21,21 +21,21 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import sys
-import time
 from typing import Any
 
-PARTS = {
-    "fold": "fold",
-    "space": "space",
-    "half": "half",
-    "snapshot": "snapshot",
-    "reads": "reads",
-    "ingest": "ingest",
-    "actor": "actor",
-    "recovery": "recovery",
-    "reshard": "reshard",
-}
+from tests.benchmarks.parts import names_among, run_parts
+
+PARTS = (
+    "fold",
+    "space",
+    "half",
+    "snapshot",
+    "reads",
+    "ingest",
+    "actor",
+    "recovery",
+    "reshard",
+)
 FIGURES = (
     "fold_events_per_s",
     "fold_256_events_per_s",
@@ -59,31 +59,21 @@ FIGURES = (
 def run(arguments: list[str]) -> dict[str, Any]:
     """Measure; return the figures."""
     options = _options(arguments)
-    figures: dict[str, Any] = dict.fromkeys(FIGURES)
-    details: dict[str, Any] = {}
-    for name in options.parts:
-        started = time.perf_counter()
-        module = importlib.import_module(f"tests.benchmarks.pool_parts.{PARTS[name]}")
-        found = module.run(options)
-        figures.update({key: found.pop(key) for key in FIGURES if key in found})
-        details[name] = {**found, "seconds": round(time.perf_counter() - started, 1)}
-        sys.stderr.write(f"{name}: {details[name]}\n")
-    return {**figures, "details": details}
+
+    def part(name: str) -> dict[str, Any]:
+        module = importlib.import_module(f"tests.benchmarks.pool_parts.{name}")
+        found: dict[str, Any] = module.run(options)
+        return found
+
+    return run_parts(options.parts, part, FIGURES)
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks pool")
-    parser.add_argument("--parts", type=_parts, default=list(PARTS), help=",".join(PARTS))
+    parser.add_argument(
+        "--parts", type=names_among(PARTS), default=list(PARTS), help=",".join(PARTS)
+    )
     parser.add_argument("--users", type=int, default=1_000_000, help="of the large tables")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=2.0, help="of training, for ``half``")
     return parser.parse_args(arguments)
-
-
-def _parts(text: str) -> list[str]:
-    """Parts in the order of ``PARTS``."""
-    asked = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in asked if name not in PARTS]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; known: {','.join(PARTS)}")
-    return [name for name in PARTS if name in asked]

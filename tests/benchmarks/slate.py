@@ -3,6 +3,7 @@
 ``rerank``       milliseconds of all rerank steps together
 ``rules``        microseconds of ten business rules, two of them about item and request at once
 ``reasons``      stated effects of events against those of histories without them; their cost
+``labels``       how many items of a named interest have the words of its name
 ``composition``  accuracy, diversity and coverage of all sources and steps, after a split
 
 ``rerank_p50_ms`` is the sum of steps, rules and reasons, for 500 candidates and k = 20. A part is a
@@ -13,17 +14,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.benchmarks.slate_parts import composition, reasons, rerank, rules
+from tests.benchmarks.parts import names_among, run_parts
+from tests.benchmarks.slate_parts import composition, labels, reasons, rerank, rules
 
 FIGURES = (
     "ndcg_full_over_encoder",
     "diversity_gain_at_1pct",
     "coverage_ratio",
     "reason_max_error",
+    "label_hit_share",
     "rerank_p50_ms",
 )
 BEYOND_RETRIEVAL = ("steps_p50_ms", "rules_p50_ms", "reasons_p50_ms")
@@ -32,18 +34,11 @@ BEYOND_RETRIEVAL = ("steps_p50_ms", "rules_p50_ms", "reasons_p50_ms")
 def run(arguments: list[str]) -> dict[str, Any]:
     """Measure; return the figures."""
     options = _options(arguments)
-    figures: dict[str, Any] = dict.fromkeys(FIGURES)
-    details: dict[str, Any] = {}
-    for name in options.parts:
-        started = time.perf_counter()
-        found = PARTS[name](options)
-        figures.update({key: found.pop(key) for key in FIGURES if key in found})
-        details[name] = {**found, "seconds": round(time.perf_counter() - started, 1)}
-        _say(f"{name}: {details[name]}")
-    parts = {key: value for found in details.values() for key, value in found.items()}
+    told = run_parts(options.parts, lambda name: PARTS[name](options), FIGURES)
+    parts = {key: value for found in told["details"].values() for key, value in found.items()}
     if all(key in parts for key in BEYOND_RETRIEVAL):
-        figures["rerank_p50_ms"] = round(sum(parts[key] for key in BEYOND_RETRIEVAL), 3)
-    return {**figures, "details": details}
+        told["rerank_p50_ms"] = round(sum(parts[key] for key in BEYOND_RETRIEVAL), 3)
+    return told
 
 
 def _rerank(_: argparse.Namespace) -> dict[str, Any]:
@@ -61,6 +56,10 @@ def _reasons(options: argparse.Namespace) -> dict[str, Any]:
     return {"reasons_p50_ms": round(found["reason_us"] / 1e3, 3), **found}
 
 
+def _labels(options: argparse.Namespace) -> dict[str, Any]:
+    return labels.run(options.dataset)
+
+
 def _composition(options: argparse.Namespace) -> dict[str, Any]:
     return composition.run(options.dataset, options.minutes, options.queries, _say)
 
@@ -69,27 +68,21 @@ PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "rerank": _rerank,
     "rules": _rules,
     "reasons": _reasons,
+    "labels": _labels,
     "composition": _composition,
 }
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks slate")
-    parser.add_argument("--parts", type=_parts, default=list(PARTS), help=",".join(PARTS))
+    parser.add_argument(
+        "--parts", type=names_among(PARTS), default=list(PARTS), help=",".join(PARTS)
+    )
     parser.add_argument("--cases", type=int, default=1_000, help="statements that are checked")
     parser.add_argument("--dataset", default="movielens-100k")
     parser.add_argument("--queries", type=int, default=3_000, help="most queries")
     parser.add_argument("--minutes", type=float, default=10.0, help="of training, at most")
     return parser.parse_args(arguments)
-
-
-def _parts(text: str) -> list[str]:
-    """Parts in the order of ``PARTS``."""
-    asked = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in asked if name not in PARTS]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; known: {','.join(PARTS)}")
-    return [name for name in PARTS if name in asked]
 
 
 def _say(text: str) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from cluster.demo_training import train_all, train_until
 from pipelines import evaluate
-from recsys.bundle import current_bundle_id, load_bundle, load_manifest
+from recsys.bundle import load_bundle
+from recsys.bundle_manifest import current_bundle_id, load_manifest
 from recsys.readiness import n_snapshots
 from tests.integration.past_logs import N_PARTITIONS
 from tests.integration.train_runs import small_job

@@ -10,11 +10,13 @@ import pyarrow as pa
 import pytest
 
 from pipelines import embed
+from pipelines.catalog_vectors import vectors_for
 from pipelines.encode import TEXTS_PER_ACTOR
 from pipelines.job import Job
 from pipelines.models import model_folder
 from recsys.archive import Archive, FileRef, create_store
-from recsys.bundle import current_bundle_id, load_bundle, materialise_encoder
+from recsys.bundle import load_bundle, materialise_encoder
+from recsys.bundle_manifest import current_bundle_id
 from recsys.encoder.text import TextEncoder
 from recsys.errors import NotFoundError
 from recsys.ledger import open_ledger
@@ -175,7 +177,7 @@ def test_the_current_catalog_is_read_with_the_encoder_of_the_bundle(
     embed.run(job)
     bundle = load_bundle(job.store, "default")
     now = items({**texts, "i01": "blue house", "new": "green ghost", "i02": texts["i03"]})
-    catalog, table = embed.vectors_for(job, bundle, now, ["only in events"])
+    catalog, table = vectors_for(job, bundle, now, ["only in events"])
     vectors = table.vectors
     assert table.warm.all()
     old = {i: bundle.vectors[row] for i, row in bundle.catalog.index.items()}

@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from pipelines import embed, evaluate, publish
 from pipelines.job import Job
-from recsys.bundle import current_bundle_id, promote_bundle
+from recsys.bundle import promote_bundle
+from recsys.bundle_manifest import current_bundle_id
 from tests.integration.past_logs import at_share, new_job, put_events, put_items, small_world
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]

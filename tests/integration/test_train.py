@@ -13,7 +13,8 @@ from pipelines.encode import EncoderSource
 from pipelines.job import Job
 from pipelines.train import Options
 from pipelines.train_run import Run
-from recsys.bundle import current_bundle_id, load_bundle
+from recsys.bundle import load_bundle
+from recsys.bundle_manifest import current_bundle_id
 from recsys.encoder.text import TextEncoder
 from recsys.encoder.weights import encoder_files
 from recsys.errors import ConfigError, DataError, UnavailableError

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import bootstrap, compact, embed, ingest
+from pipelines import bootstrap, catalog_vectors, compact, embed, ingest
 from pipelines.encode import EncoderSource, TextVectors
 from pipelines.job import Job, ledger_url
 from recsys.archive import Archive
@@ -67,7 +67,8 @@ def fake_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     def text_vectors(texts: Sequence[str], source: EncoderSource) -> TextVectors:
         return TextVectors(np.arange(len(texts)), HashEncoder(16).encode(texts), len(texts))
 
-    monkeypatch.setattr(embed, "text_vectors", text_vectors)
+    for module in (embed, catalog_vectors):
+        monkeypatch.setattr(module, "text_vectors", text_vectors)
 
 
 def log_of(events: pa.Table, path: Path) -> str:

@@ -8,15 +8,12 @@ import pytest
 
 from recsys.bundle import (
     BundleDraft,
-    _identity,
-    current_bundle_id,
     load_bundle,
-    load_manifest,
-    manifest_path,
     materialise_encoder,
     promote_bundle,
     publish_bundle,
 )
+from recsys.bundle_manifest import current_bundle_id, identity_of, load_manifest, manifest_path
 from recsys.catalog import catalog_from_items
 from recsys.encoder.projection import AffineProjection, fit_projection, unit_rows
 from recsys.encoder.weights import EncoderFiles
@@ -253,7 +250,7 @@ def test_a_bundle_from_before_there_were_learned_ones_still_loads(
     manifest = publish_bundle(store, "default", draft, created_at=NOW)
     old = {k: v for k, v in manifest.items() if k not in ("model", "quality")}
     del old["settings"]["model"]
-    old["bundle_id"] = _identity(old)
+    old["bundle_id"] = identity_of(old)
     store.write(manifest_path("default", old["bundle_id"]), json.dumps(old).encode())
     promote_bundle(store, "default", old["bundle_id"])
     bundle = load_bundle(store, "default")

@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recsys.bundle import load_manifest, manifest_path, promote_bundle
+from recsys.bundle import promote_bundle
+from recsys.bundle_manifest import load_manifest, manifest_path
 from recsys.bundles import (
     EMBED_SPLIT,
     catalog_overlap,

@@ -20,6 +20,7 @@ from recsys.ranking import (
     top_k,
     total,
     trend_part,
+    trend_parts,
     with_settings,
 )
 from recsys.settings import InterestSettings, RankingSettings, TrendSettings
@@ -74,6 +75,16 @@ def test_the_trend_part_is_summed_in_the_order_of_the_half_lives(rng: np.random.
     for j, weight in enumerate(WEIGHTS.trend):
         expected += weight * trend[:, j]
     assert trend_part(query, items.warm, trend).tobytes() == expected.tobytes()
+
+
+def test_the_trend_parts_of_many_users_are_those_of_each(rng: np.random.Generator) -> None:
+    one, items, trend = _learned_world(rng)
+    query = Query(*(np.concatenate([part, 2.0 * part]).astype(np.float32) for part in one))
+    trend[3], items.warm[3] = 0.0, False
+    found = trend_parts(query, items.warm, trend)
+    for b in range(2):
+        assert found[b].tobytes() == trend_part(query.of(b), items.warm, trend).tobytes()
+    np.testing.assert_array_equal(found[1], 2.0 * found[0])
 
 
 def test_the_parts_add_up_to_the_score(rng: np.random.Generator) -> None:

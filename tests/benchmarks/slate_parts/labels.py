@@ -18,10 +18,8 @@ from recsys.interest.model import ItemTable
 from recsys.settings import Settings
 from tests.benchmarks.quality_parts.material import Log, dataset
 
-DATASET = "movielens-100k"
 
-
-def run(name: str = DATASET, settings: Settings | None = None) -> dict[str, Any]:
+def run(name: str, settings: Settings | None = None) -> dict[str, Any]:
     """Measure the zero-shot interests of a public log."""
     log = dataset(name, settings or Settings())
     graph = graph_of(log)

@@ -87,6 +87,13 @@ def test_a_graph_comes_back_from_its_files_as_it_was() -> None:
     assert back.labels == graph().labels and back.options == OPTIONS
 
 
+def test_items_keep_their_nodes_in_another_catalog() -> None:
+    found = graph()
+    moved = found.aligned(np.array([2, -1, 0]))
+    assert moved.node.tolist() == [found.node[2], -1, found.node[0]]
+    assert moved.labels == found.labels and len(moved) == len(found)
+
+
 def test_no_files_are_no_graph_and_broken_ones_an_error() -> None:
     assert graph_files(None) == {} and graph_of({}) is None
     with pytest.raises(DataError):

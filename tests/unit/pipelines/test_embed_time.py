@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.embed import parse_time
+from pipelines.times import parse_time
 from recsys.errors import ConfigError
 
 

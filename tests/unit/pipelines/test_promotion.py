@@ -11,13 +11,8 @@ from pipelines import bootstrap, compact
 from pipelines.job import Job
 from pipelines.promotion import PromoteOptions, promote, rollback
 from pipelines.publish_compare import Pair
-from recsys.bundle import (
-    current_bundle_id,
-    load_bundle,
-    load_manifest,
-    manifest_path,
-    promote_bundle,
-)
+from recsys.bundle import load_bundle, promote_bundle
+from recsys.bundle_manifest import current_bundle_id, load_manifest, manifest_path
 from recsys.bundles import move, published
 from recsys.errors import ChecksumError, ConfigError, ConflictError, NotFoundError
 from recsys.readiness import n_snapshots

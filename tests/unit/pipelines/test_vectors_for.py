@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines import embed
+from pipelines import catalog_vectors
+from pipelines.catalog_vectors import vectors_for
 from pipelines.encode import EncoderSource, TextVectors
 from pipelines.job import Job
 from recsys.bundle import Bundle
@@ -32,7 +33,7 @@ def bundle(job: Job, monkeypatch: pytest.MonkeyPatch) -> Bundle:
     def text_vectors(texts: Sequence[str], _: EncoderSource) -> TextVectors:
         return TextVectors(np.arange(len(texts)), HashEncoder(N_TEXT).encode(texts), len(texts))
 
-    monkeypatch.setattr(embed, "text_vectors", text_vectors)
+    monkeypatch.setattr(catalog_vectors, "text_vectors", text_vectors)
     found = random_bundle(job.store, tiny_items(TEXTS), 1e9, job.settings)
     encoder = {"id": "hash", "files": {}}
     return dataclasses.replace(found, manifest={**found.manifest, "encoder": encoder})
@@ -45,7 +46,7 @@ def read(bundle: Bundle, text: str) -> np.ndarray:
 def test_a_new_item_is_cold_and_what_its_text_says(job: Job, bundle: Bundle) -> None:
     warm_text = TEXTS["i1"]  # an item that says the same has not what the warm one learned
     now = tiny_items({**TEXTS, "new": "topic1 fresh", "twin": warm_text})
-    catalog, items = embed.vectors_for(job, bundle, now, ["only in events"])
+    catalog, items = vectors_for(job, bundle, now, ["only in events"])
     place = catalog.index
     assert not items.warm[[place["new"], place["twin"], place["only in events"]]].any()
     for name in ("new", "twin"):
@@ -56,7 +57,7 @@ def test_a_new_item_is_cold_and_what_its_text_says(job: Job, bundle: Bundle) -> 
 
 
 def test_a_known_item_stays_as_it_was_learned(job: Job, bundle: Bundle) -> None:
-    catalog, items = embed.vectors_for(job, bundle, tiny_items(TEXTS))
+    catalog, items = vectors_for(job, bundle, tiny_items(TEXTS))
     np.testing.assert_array_equal(items.vectors, bundle.vectors)
     np.testing.assert_array_equal(items.warm, bundle.items.warm)
     assert catalog.item_ids == bundle.catalog.item_ids
@@ -66,7 +67,7 @@ def test_a_changed_text_is_read_again_unless_the_item_has_learned_more(
     job: Job, bundle: Bundle
 ) -> None:
     now = tiny_items({**TEXTS, "i0": "topic9 other", "i1": "topic9 other"})
-    catalog, items = embed.vectors_for(job, bundle, now)
+    catalog, items = vectors_for(job, bundle, now)
     assert bundle.items.warm[:2].tolist() == [False, True]
     np.testing.assert_allclose(items.vectors[0], read(bundle, catalog.item_text(0)), atol=1e-6)
     np.testing.assert_array_equal(items.vectors[1], bundle.vectors[1])

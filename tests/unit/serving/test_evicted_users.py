@@ -12,7 +12,7 @@ from recsys.schema import Event
 from recsys.settings import Settings, load
 from serving.pool.partition import Ground
 from serving.pool.shard import Shard
-from serving.pool.warm_up import warm_up
+from serving.pool.warm_up import warm_up, warm_up_eviction
 from tests.unit.serving.conftest import N_PARTITIONS
 
 NOW = 1_700_000_000.0
@@ -65,4 +65,5 @@ def test_a_snapshot_holds_those_who_left_memory(
 
 def test_a_shard_warms_up_without_a_trace(ground: Ground) -> None:
     warm_up(ground)
+    warm_up_eviction(ground)
     assert ground.ledger.last_seq(0) == 0

@@ -15,9 +15,7 @@ from recsys.schema import Event, partition_of
 from recsys.snapshot import Position, load, save
 from serving.pool import partition as partition_module
 from serving.pool.leases import Leases
-from serving.pool.packing import pack, unpack
 from serving.pool.partition import Ground, load_partition
-from serving.pool.query_batch import QueryBatch
 from serving.pool.shard import Shard
 
 NOW = 1_700_000_000.0
@@ -53,20 +51,6 @@ def test_somebody_unknown_has_an_empty_profile(new_shard: NewShard) -> None:
     assert not view.is_known
     assert view.n_events == 0 and view.as_of == NOW and view.t_ref == -np.inf
     assert not view.query.vectors.any() and not view.mass.any() and len(view.seen) == 0
-
-
-def test_queries_are_those_of_the_profiles(new_shard: NewShard, event: MakeEvent) -> None:
-    shard = new_shard()
-    shard.append([event("u1", "i1"), event("u2", "i3"), event("u1", "i2")])
-    users = ["u2", "nobody", "u1"]
-    sent: QueryBatch = unpack(pack(shard.queries(users, NOW + 60.0)))
-    whole = shard.read(users, NOW + 60.0)
-    assert sent.user_ids == tuple(users) and sent.is_known.tolist() == [True, False, True]
-    for b, view in enumerate(whole):
-        for asked, wanted in zip(sent.query.of(b), view.query, strict=True):
-            np.testing.assert_array_equal(asked, wanted)
-        assert (sent.partition[b], sent.version[b]) == (view.partition, view.version)
-        assert sent.as_of[b] == view.as_of
 
 
 def test_a_read_before_the_last_event_is_made_at_that_event(
