@@ -17,7 +17,7 @@ export OMP_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit lint format up down clean bench bench-quality chaos
+.PHONY: help install demo test unit gpu lint format up down clean bench bench-quality chaos
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ test: install ## all tests but the slow suites
 
 unit: install ## unit tests only (seconds, no Ray)
 	$(BIN)/python -m pytest tests/unit
+
+gpu: install ## what needs a GPU: encoding, training in the three stages (fails without one)
+	$(BIN)/python -m pytest -m gpu tests/gpu tests/unit/training/test_placing.py
 
 chaos: install ## kill, stop and cut off what trains and what serves (slow; RUNS=200 SEED=1)
 	$(BIN)/python -m pytest tests/chaos

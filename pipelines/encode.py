@@ -164,6 +164,27 @@ def actor_share(settings: EncoderSettings, resources: Mapping[str, float]) -> Ac
     return ActorShare("cuda", min(cpus, int(gpus / settings.num_gpus + 1e-6)))
 
 
+def encoding(table: pa.Table, source: EncoderSource, share: ActorShare) -> ray.data.Dataset:
+    """The texts of a table on their way through the pool; nothing runs before it is read.
+
+    Args:
+        table: ``text_hash, text``.
+        source: the encoder.
+        share: what each actor gets.
+    """
+    blocks = [table.slice(i, BLOCK_TEXTS) for i in range(0, len(table), BLOCK_TEXTS)]
+    n_actors = min(share.n_at_once, -(-len(table) // TEXTS_PER_ACTOR))
+    return ray.data.from_arrow(blocks).map_batches(
+        EncodeTexts,
+        fn_constructor_args=(source, share.device),
+        batch_size=BLOCK_TEXTS,  # a block; Ray Data wants it said where there are GPUs
+        batch_format="pyarrow",
+        compute=ActorPoolStrategy(min_size=1, max_size=n_actors, initial_size=n_actors),
+        num_cpus=1,
+        num_gpus=source.settings.num_gpus,
+    )
+
+
 def _longest_first(texts: Mapping[str, str]) -> pa.Table:
     """Texts by hash as a table, similar lengths side by side."""
     names = sorted(texts, key=lambda name: (-len(texts[name]), name))
@@ -171,19 +192,9 @@ def _longest_first(texts: Mapping[str, str]) -> pa.Table:
 
 
 def _encode_on_ray(table: pa.Table, source: EncoderSource, cache: VectorCache) -> None:
-    blocks = [table.slice(i, BLOCK_TEXTS) for i in range(0, len(table), BLOCK_TEXTS)]
     share = actor_share(source.settings, ray.cluster_resources())
-    n_actors = min(share.n_at_once, -(-len(table) // TEXTS_PER_ACTOR))
     ray.data.DataContext.get_current().enable_progress_bars = False  # ours is below
-    encoded = ray.data.from_arrow(blocks).map_batches(
-        EncodeTexts,
-        fn_constructor_args=(source, share.device),
-        batch_size=None,
-        batch_format="pyarrow",
-        compute=ActorPoolStrategy(min_size=1, max_size=n_actors, initial_size=n_actors),
-        num_cpus=1,
-        num_gpus=source.settings.num_gpus,
-    )
+    encoded = encoding(table, source, share)
     with progress("encode texts", total=len(table)) as advance:
         waiting: list[pa.Table] = []
         for batch in encoded.iter_batches(batch_size=None, batch_format="pyarrow"):

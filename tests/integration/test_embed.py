@@ -8,16 +8,18 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import ray.data
 
 from pipelines import embed
 from pipelines.catalog_vectors import vectors_for
-from pipelines.encode import TEXTS_PER_ACTOR
+from pipelines.encode import TEXTS_PER_ACTOR, ActorShare, encoder_source, encoding
 from pipelines.job import Job
 from pipelines.models import model_folder
 from recsys.archive import Archive, FileRef, create_store
 from recsys.bundle import load_bundle, materialise_encoder
 from recsys.bundle_manifest import current_bundle_id
 from recsys.encoder.text import TextEncoder
+from recsys.encoder.weights import encoder_files
 from recsys.errors import NotFoundError
 from recsys.ledger import open_ledger
 from recsys.schema import ITEMS, Event, microseconds, partition_of
@@ -106,6 +108,14 @@ def test_a_pool_of_actors_encodes_a_large_catalog_as_one_process_would(
     encoder = TextEncoder(materialise_encoder(bundle, tmp_path / "e"), bundle.settings.encoder)
     direct = bundle.projection.project(encoder.encode(bundle.catalog.item_texts()))
     np.testing.assert_allclose(bundle.vectors, direct, atol=1e-2)
+
+
+def test_ray_data_takes_the_plan_for_a_gpu(job: Job) -> None:
+    settings = job.settings.encoder.model_copy(update={"num_gpus": 0.5})
+    source = encoder_source(job.store, encoder_files(Path(settings.model), settings), settings)
+    table = pa.table({"text_hash": ["a", "b"], "text": ["blue house", "green ghost"]})
+    plan = encoding(table, source, ActorShare("cuda", 2))
+    assert isinstance(plan, ray.data.Dataset)  # built, and not run
 
 
 def test_a_second_run_encodes_nothing_and_publishes_nothing(

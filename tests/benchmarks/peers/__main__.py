@@ -4,7 +4,8 @@
 
 Every system is chosen on the validation queries, learns again from all that may be known, answers
 the queries, and leaves ``recs_SYSTEM.parquet`` and ``.json`` in ``--out`` (default: the folder).
-Progress goes to stderr; one JSON line per system to stdout. All seconds are of the processor.
+Progress goes to stderr; one JSON line per system to stdout. All seconds are of the processor, but
+those of training on a GPU (``--device cuda``), which are the clock's.
 """
 
 from __future__ import annotations
@@ -165,7 +166,8 @@ def _sequence_peer(system: str, point: dict[str, Any], material: Material, budge
     if "temperature" in options:
         options["lightning_module_kwargs"] = {"logits_t": options.pop("temperature")}
     vectors = material.vectors if system == "sasrec-text" else None
-    return Sequence(system, seed=SEED, max_len=budget.max_len, vectors=vectors, **options)
+    given: dict[str, Any] = {"max_len": budget.max_len, "device": budget.device, "vectors": vectors}
+    return Sequence(system, seed=SEED, **given, **options)
 
 
 def _pick(asked: Asked, rows: Any) -> Asked:

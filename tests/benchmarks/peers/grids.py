@@ -54,11 +54,13 @@ class Budget:
     patience: int = 3
     """Looks without a better one after which a point is given up."""
     max_s: float = 240.0
-    """Processor seconds of training after which a point is given up."""
+    """Seconds of training after which a point is given up."""
     max_len: int = 100
     """Events that a sequence keeps."""
     batch_size: int = 32
     """Sequences in a training step."""
+    device: str = "cpu"
+    """Where they train; ``cuda`` on a GPU."""
 
 
 def points(system: str, differ: bool) -> list[dict[str, Any]]:

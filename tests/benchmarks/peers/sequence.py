@@ -71,6 +71,7 @@ class Sequence:
         use: ``all`` or ``positive`` events.
         seed: of everything random.
         max_len: events that a sequence keeps, the latest.
+        device: ``cpu``, or ``cuda`` where there is a GPU.
         vectors: (N, E) text vectors of the catalog, for ``sasrec-text``.
         **options: of the RecTools model.
     """
@@ -81,11 +82,13 @@ class Sequence:
         use: str,
         seed: int,
         max_len: int,
+        device: str = "cpu",
         vectors: Floats | None = None,
         **options: Any,
     ) -> None:
         self._use, self._vectors, self._max_len = use, vectors, max_len
-        self._seed = seed
+        self._seed, self._device = seed, device
+        self._clock = time.process_time if device == "cpu" else time.perf_counter
         maker = HSTUModel if kind == "hstu" else SASRecModel
         self._with_time = kind == "hstu"
         nets: tuple[type[ItemNetBase], ...] = (IdEmbeddingsItemNet,)
@@ -94,7 +97,7 @@ class Sequence:
         self._make = lambda: maker(
             session_max_len=max_len,
             item_net_block_types=nets,
-            get_trainer_func=_trainer,
+            get_trainer_func=_TRAINERS[device],
             **options,
         )
         self._model: Any = None
@@ -103,7 +106,7 @@ class Sequence:
         self.n_events = 0
         """Events that one epoch reads."""
         self.fit_s = 0.0
-        """Seconds in training, all epochs."""
+        """Seconds in training, all epochs: of the processor, or by the clock on a GPU."""
 
     def start(self, log: Log, learned: Bools) -> None:
         """Prepare to train on some events (T,)."""
@@ -120,9 +123,9 @@ class Sequence:
 
     def train(self, n_epochs: int) -> None:
         """Train on."""
-        began = time.process_time()
+        began = self._clock()
         self._model.fit_partial(self._dataset, min_epochs=n_epochs, max_epochs=n_epochs)
-        self.fit_s += time.process_time() - began
+        self.fit_s += self._clock() - began
         self._embeddings = None
 
     def scores(self, log: Log, asked: Asked, rows: slice) -> Floats:
@@ -141,7 +144,7 @@ class Sequence:
     def _encode(self, histories: list[Any]) -> Floats:
         """(n, V) scores of histories, none empty."""
         module, preparator = self._model.lightning_model, self._model.data_preparator
-        network = module.torch_model.eval()
+        network = module.torch_model.eval().to(self._device)
         if self._embeddings is None:
             self._embeddings = network.item_model.get_all_embeddings()
         whole = preparator.item_id_map.to_internal.reindex(np.arange(len(self._items)))
@@ -153,10 +156,11 @@ class Sequence:
             if self._with_time:  # RecTools wants the moment as the time of one more, empty event
                 session, times = [*session, 0], [*times, int(now)]
             batch.append((session, [1.0] * len(session), {"unix_ts": times}))
-        inputs = preparator._collate_fn_recommend(batch)
+        collated = preparator._collate_fn_recommend(batch)
+        inputs = {name: tensor.to(self._device) for name, tensor in collated.items()}
         encoded = network.encode_sessions(inputs, self._embeddings)[:, -1, :]
         similarity = network.similarity_module
-        logits = similarity(encoded.unsqueeze(1), self._embeddings)[:, 0, :].numpy()
+        logits = similarity(encoded.unsqueeze(1), self._embeddings)[:, 0, :].cpu().numpy()
         scores = np.full((len(logits), len(self._items)), -np.inf, np.float32)
         scores[:, whole >= 0] = logits[:, whole[whole >= 0]]
         return scores
@@ -180,13 +184,25 @@ class Sequence:
         return Dataset.construct(table, item_features_df=vectors, make_dense_item_features=True)
 
 
-def _trainer() -> pl.Trainer:
+def _on_cpu() -> pl.Trainer:
+    return _trainer("cpu")
+
+
+def _on_gpu() -> pl.Trainer:
+    return _trainer("gpu")
+
+
+def _trainer(accelerator: str) -> pl.Trainer:
     return pl.Trainer(
         max_epochs=1,
-        accelerator="cpu",
+        accelerator=accelerator,
         devices=1,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+
+
+_TRAINERS = {"cpu": _on_cpu, "cuda": _on_gpu}
+"""RecTools asks a maker of trainers for its name."""
