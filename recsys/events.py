@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.schema import TIMESTAMP
+from recsys.wishes.wish import WISH
 
 UNKNOWN_ITEM = -1
 NO_TEXT = -1
@@ -69,12 +70,16 @@ def event_arrays(
 ) -> EventArrays:
     """Sort a canonical events table (one tenant) and turn its ids into indices.
 
+    Wishes (``recsys.wishes``) are left out.
+
     Args:
         table: columns of ``recsys.schema.EVENTS``; at least user_id, item_id, kind, ts, seq, value,
             and text where it is read.
         item_index: item id -> position in the catalog.
         text_index: text -> row of a table of distinct texts; None = texts are not read.
     """
+    if pc.any(pc.equal(table["kind"], WISH)).as_py():  # what is wished is no behaviour
+        table = table.filter(pc.not_equal(table["kind"], WISH))
     names = ["user_id", "item_id", "kind", "ts", "seq", "value"]
     table = table.select(names if text_index is None else [*names, "text"]).sort_by(
         [("user_id", "ascending"), ("ts", "ascending"), ("seq", "ascending")]

@@ -93,6 +93,7 @@ def fold_record(table: ProfileTable, trend: TrendState, record: pa.Table, basis:
     Returns:
         Number of pending events: they would be evidence if their item or words were known.
     """
+    table.wishes.take_record(record)
     events = event_arrays(record, basis.catalog.index, basis.text_index)
     ids, n_pending = IdBytes.of(events.user_ids), 0
     for start in range(0, len(events), CHUNK_EVENTS):
@@ -118,6 +119,9 @@ def fold_live(
         basis: what they are folded against.
     """
     live = events if isinstance(events, LiveEvents) else LiveEvents.of(events, basis)
+    table.wishes.take(event for _, event in live.wishes)
+    if len(live) == 0:
+        return
     rows = table.rows(live.ids, create=True)
     table.apply(rows, live.prepared)
     trend.add(live.prepared.item, live.prepared.ts, live.weight)

@@ -16,6 +16,7 @@ from recsys.interest.prepared import Prepared
 from recsys.interest.waiting import WaitingEvent
 from recsys.interest.zero_shot import is_positive
 from recsys.schema import Event
+from recsys.wishes.wish import WISH
 
 
 class LiveEvents(NamedTuple):
@@ -28,6 +29,8 @@ class LiveEvents(NamedTuple):
     """(T,) what each counts for trend."""
     waiting: tuple[tuple[int, Event], ...]
     """Place and event of those that lack nothing but the vector of their words."""
+    wishes: tuple[tuple[int, Event], ...] = ()
+    """Wishes, which are none of the T: each with its place among all that were committed."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -35,6 +38,9 @@ class LiveEvents(NamedTuple):
     @classmethod
     def of(cls, events: Sequence[Event], basis: Basis) -> LiveEvents:
         """Events, and what they are to profiles and trend."""
+        wishes = tuple((n, event) for n, event in enumerate(events) if event.kind == WISH)
+        if len(wishes) > 0:
+            events = [event for event in events if event.kind != WISH]
         batch = _batch_of(events, basis)
         texts = None if basis.spoken is None else basis.spoken.table
         places = np.flatnonzero(batch.waits).tolist()
@@ -43,14 +49,17 @@ class LiveEvents(NamedTuple):
             basis.codes.prepare(batch, basis.model, basis.items, texts),
             is_positive(batch.kind, batch.value, basis.settings.interest).astype(np.float64),
             tuple((n, events[n]) for n in places if only_lacks_words(events[n], basis)),
+            wishes,
         )
 
     def part(self, first: int, last: int) -> LiveEvents:
-        """The events ``first:last``."""
+        """The events ``first:last`` of all that were committed."""
+        wishes = tuple((n - first, e) for n, e in self.wishes if first <= n < last)
+        first, last = (at - sum(n < at for n, _ in self.wishes) for at in (first, last))
         some = slice(first, last)
         waiting = tuple((n - first, e) for n, e in self.waiting if first <= n < last)
         return LiveEvents(
-            self.ids.part(first, last), self.prepared.pick(some), self.weight[some], waiting
+            self.ids.part(first, last), self.prepared.pick(some), self.weight[some], waiting, wishes
         )
 
 

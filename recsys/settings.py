@@ -19,6 +19,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -28,6 +29,7 @@ from recsys.reranking.options import RerankingSettings
 from recsys.section import HalfLives, Section, Share
 from recsys.sources.names import check_quotas
 from recsys.training.options import ModelSettings, TrainSettings
+from recsys.wishes.wish import WISH
 
 HOUR_S = 3_600.0
 DAY_S = 86_400.0
@@ -61,6 +63,13 @@ class DataSettings(Section):
     """Longest id, in UTF-8 bytes."""
     max_text_bytes: PositiveInt = 16_384
     """Longest text of an event or item, in UTF-8 bytes."""
+
+    @field_validator("kinds")
+    @classmethod
+    def _wishes_are_ours(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        if WISH in kinds:
+            raise ValueError(f"{WISH} is what users wish of their interests; take another word")
+        return kinds
 
     @model_validator(mode="after")
     def _late_events_are_retained(self) -> Self:

@@ -29,6 +29,7 @@ from recsys.schema import DEFAULT_TENANT
 from recsys.settings import Settings
 from recsys.store import Store
 from serving.api.routes import create_app
+from serving.drift_meters import RayDriftMeters
 from serving.encoder_service import EncoderService
 from serving.gateway import Gateway
 from serving.pool import PoolSpec, ensure_pool
@@ -125,7 +126,8 @@ class GatewayReplica:
         encode: Encode | None = partial(_encode, encoder, timeout_s) if has_encoder else None
         rules = RuleDesk(store, bundle, time.monotonic)
         pool = ensure_pool(spec)
-        self._gateway = Gateway(bundle, pool, spec.settings, time.time, encode, rules)
+        drift = RayDriftMeters()
+        self._gateway = Gateway(bundle, pool, spec.settings, time.time, encode, rules, drift)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The routes; Serve asks for them once this replica is made."""

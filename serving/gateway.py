@@ -28,6 +28,7 @@ from serving.api.schemas import (
 )
 from serving.asking import Asker, asker_of, check_as_of
 from serving.browse import similar_items, trending_items, trending_reply
+from serving.drift_meters import DriftMeters
 from serving.evidence import evidence_of, evidence_of_record, needs_record
 from serving.interests import InterestDesk
 from serving.pool.messages import ProfileView
@@ -57,9 +58,10 @@ class Gateway:
         clock: Unix seconds now; ``serving.clock_offset_s`` is added to it.
         encode: the text encoder; None = the bundle has none.
         rules: of the tenant; None = there are none, and none can be written.
+        drift: told how interests drift.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what everything is put together from
         self,
         bundle: Bundle,
         pool: Pool,
@@ -67,6 +69,7 @@ class Gateway:
         clock: Callable[[], float],
         encode: Encode | None = None,
         rules: RuleDesk | None = None,
+        drift: DriftMeters | None = None,
     ) -> None:
         self._bundle = bundle
         self._pool = pool
@@ -79,7 +82,7 @@ class Gateway:
         self._slates = SlateMaker(bundle, settings)
         self._shelf = self._slates.shelf
         self._trend = self._slates.trend
-        self.interests = InterestDesk(bundle, self._shelf, pool, settings, self.now)
+        self.interests = InterestDesk(bundle, self._shelf, pool, settings, self.now, drift)
         self._reader = EventReader(bundle.tenant, settings.data)
 
     async def post_event(self, raw: Any) -> EventsReply:
@@ -152,26 +155,20 @@ class Gateway:
     async def slate(
         self, asker: Asker, request: SlateRequest, rules: CompiledRules | None = None
     ) -> SlateReply:
-        """The slate for somebody.
-
-        Args:
-            asker: who asks.
-            request: for what.
-            rules: others than those that count now.
-        """
-        bound = None
+        """The slate for somebody; under other rules than those that count now, if given."""
+        bound, patience = None, None if self.rules is None else self.rules.patience()
+        said = request.said.at(asker.as_of, asker.is_known, patience)
         if self.rules is not None:
             rules = self.rules.standing.compiled if rules is None else rules
-            said = request.said.at(asker.as_of, asker.is_known, self.rules.patience())
             bound = rules.bind(said)
-        reply = await asyncio.to_thread(
-            self._slates.make, asker.evidence, asker.as_of, request, bound
-        )
+        steer = await asyncio.to_thread(self.interests.steer, asker, bound, said)
+        asked = (steer.evidence, asker.as_of, request, steer.rules)
+        reply = await asyncio.to_thread(self._slates.make, *asked)
         if rules is not None and len(rules.rules) > 0:
             reply.rules_version = rules.version
         if bound is not None and len(bound.late) > 0:
             log.warning("rules take too long", extra={"rules": bound.late})
-        return with_asker(reply, asker)
+        return with_asker(reply, asker, steer.note)
 
     async def profile(self, user_id: str, asked: float | str | None) -> ProfileReply:
         """What is known of a user.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -11,10 +11,17 @@ from recsys.bundle import Bundle
 from recsys.errors import EventError, NotFoundError
 from recsys.graph.activation import activation
 from recsys.graph.interest_graph import InterestGraph
-from recsys.graph.overlay import Change, Overlay, drift, overlay
+from recsys.graph.overlay import Drift, Overlay, direction, drift, overlay
+from recsys.rules.compiled import BoundRules
+from recsys.rules.items import ItemFacts
+from recsys.rules.request import RequestFacts
 from recsys.settings import DAY_S, Settings
 from recsys.shelf import Evidence, Shelf
+from recsys.wishes.matching import Wished, matched
+from recsys.wishes.steering import remembered, silenced
+from recsys.wishes.wish import Value
 from serving.api.checks import check_id, parse_time
+from serving.api.events import erased_user
 from serving.api.graph_schemas import (
     AdjacentOut,
     EdgeOut,
@@ -23,12 +30,17 @@ from serving.api.graph_schemas import (
     InterestsReply,
     NodeOut,
     UserInterestOut,
+    WishReply,
 )
 from serving.api.schemas import RecentOut
-from serving.asking import check_as_of
+from serving.asking import Asker, check_as_of
+from serving.drift_meters import DriftMeters, DriftWatch
+from serving.evidence import evidence_of
 from serving.pool.messages import ProfileView
 from serving.pool.protocol import Pool
 from serving.replies import profile_version, recent_events
+from serving.versions import format_versions
+from serving.wishes import Steering, steering, target, told, wish_event, wish_out, wishes_out
 
 N_EVIDENCE, N_ADJACENT = 3, 5
 MAX_EDGES = 2_000
@@ -43,16 +55,25 @@ class InterestDesk:
         pool: the profiles.
         settings: of this process.
         now: Unix seconds.
+        meters: told how interests drift; None = nobody is.
     """
 
     def __init__(
-        self, bundle: Bundle, shelf: Shelf, pool: Pool, settings: Settings, now: Callable[[], float]
+        self,
+        bundle: Bundle,
+        shelf: Shelf,
+        pool: Pool,
+        settings: Settings,
+        now: Callable[[], float],
+        meters: DriftMeters | None = None,
     ) -> None:
         self._bundle = bundle
         self._shelf = shelf
         self._pool = pool
         self._max_id_bytes = settings.data.max_id_bytes
         self._now = now
+        self._items = ItemFacts(bundle.catalog)
+        self._watch = DriftWatch(shelf.graph, DriftMeters() if meters is None else meters)
 
     async def of_user(
         self, user_id: str, asked: float | str | None, since: float | str | None
@@ -69,7 +90,42 @@ class InterestDesk:
         check_id("user_id", user_id, self._max_id_bytes)
         (view,) = await self._pool.read([user_id], as_of, {})
         check_as_of(view, as_of, asked)
+        if asked is None:
+            self._watch.look(user_id, evidence_of(view), view.as_of)
         return await asyncio.to_thread(interests_reply, self._shelf, view, moment)
+
+    async def wish(self, user_id: str, interest: str, changes: Mapping[str, Value]) -> WishReply:
+        """Write down what a user wants of an interest; it is durable when this returns.
+
+        Args:
+            user_id: who.
+            interest: label or number of a node, or the label of a wish that has none any more.
+            changes: fields of a wish, with their new values.
+
+        Raises:
+            EventError: if the id is unsound, or too many interests are spoken of.
+            NotFoundError: if there is no such interest, or the bundle has no graph.
+            UnavailableError: if it could not be made durable in time.
+        """
+        graph, now = _graph(self._bundle.graph), self._now()
+        check_id("user_id", user_id, self._max_id_bytes)
+        (view,) = await self._pool.read([user_id], now, {})
+        to = target(interest, view, graph)
+        event = wish_event(self._bundle.tenant, view, to, changes, now)
+        ack = await self._pool.append([event])
+        if len(ack.refused) > 0:
+            raise erased_user()
+        (view,) = await self._pool.read([user_id], now, ack.versions)
+        version = format_versions(ack.versions)
+        return WishReply(user_id=user_id, wish=told(to, view.wishes, graph), version=version)
+
+    def steer(self, asker: Asker, bound: BoundRules | None, facts: RequestFacts) -> Steering:
+        """What wishes leave of a request for a slate."""
+        if asker.view is None:
+            return Steering(asker.evidence, bound, None)
+        self._watch.look(asker.view.user_id, asker.evidence, asker.as_of)
+        wishes = asker.view.wishes
+        return steering(self._shelf, self._items, asker.evidence, wishes, bound, facts)
 
     def graph(self, n_edges: int) -> GraphReply:
         """The graph; errors as of ``graph_reply``."""
@@ -120,17 +176,14 @@ def interests_reply(shelf: Shelf, view: ProfileView, since: float | None) -> Int
     graph = _graph(shelf.graph)
     if since is not None and since > view.as_of:
         raise EventError("since", f"is after the moment {view.as_of:.6f}", "Give an earlier time")
-    evidence = Evidence(
-        view.query,
-        recent_item=view.recent_item,
-        recent_ts=view.recent_ts,
-        recent_importance=view.recent_importance,
-    )
-    now = overlay(evidence, graph, view.as_of)
-    changes = None if since is None else drift(overlay(evidence, graph, since), now)
+    wished = matched(view.wishes, graph)
+    held = remembered(evidence_of(view), wished, graph)
+    now, wishes = overlay(held, graph, view.as_of), wishes_out(wished, graph)
+    changes = None if since is None else drift(overlay(held, graph, since), now)
     there = np.flatnonzero((now.n_events > 0) | (now.against > 0.0))
     order = there[np.argsort(-now.weight[there], kind="stable")]
-    recent, n_held = recent_events(shelf, view), len(view.recent_item)
+    n_held = len(view.recent_item)
+    events = _evidence_of(graph, wished, view, recent_events(shelf, view))
     awake = activation(now.weight, graph)
     near = [int(a) for a in np.argsort(-awake, kind="stable") if awake[a] > 0 and a not in there]
     return InterestsReply(
@@ -142,23 +195,28 @@ def interests_reply(shelf: Shelf, view: ProfileView, since: float | None) -> Int
         is_whole=n_held < shelf.interest.n_recent or view.n_events <= n_held,
         short_half_life_s=graph.options.short_half_life_s,
         long_half_life_s=graph.options.long_half_life_s,
-        interests=_interests(graph, now, changes, order, _evidence_of(graph, view, recent)),
+        interests=[
+            one.model_copy(update={"wish": wishes.get(one.node)})
+            for one in _interests(graph, held, now, changes, order, events)
+        ],
         adjacent=[
             AdjacentOut(node=a, label=graph.labels[a].label, activation=float(awake[a]))
             for a in near[:N_ADJACENT]
         ],
+        wishes=[*wishes.values(), *(wish_out(wish, None, graph) for wish in wished.inactive)],
     )
 
 
 def _interests(
     graph: InterestGraph,
+    held: Evidence,
     now: Overlay,
-    changes: list[Change] | None,
+    changes: list[Drift] | None,
     order: np.ndarray,
     events: dict[int, list[RecentOut]],
 ) -> list[UserInterestOut]:
     soon, week, month = (now.after(days * DAY_S) for days in (1.0, 7.0, 30.0))
-    lives, directions, shares = now.half_in_s, now.directions, now.shares
+    lives, directions, shares = now.half_in_s, direction(held, graph, now), now.shares
     lives = np.where(np.isnan(lives), graph.options.long_half_life_s, lives)
     return [
         UserInterestOut(
@@ -186,12 +244,13 @@ def _interests(
 
 
 def _evidence_of(
-    graph: InterestGraph, view: ProfileView, recent: list[RecentOut]
+    graph: InterestGraph, wished: Wished, view: ProfileView, recent: list[RecentOut]
 ) -> dict[int, list[RecentOut]]:
-    """Node -> its positive events, the latest first."""
+    """Node -> its positive events that count, the latest first."""
     found: dict[int, list[RecentOut]] = {}
-    for row, event in zip(view.recent_item.tolist(), recent, strict=True):
-        if row >= 0 and event.importance > 0.0:
+    gone = silenced(evidence_of(view), wished, graph, muted=False).tolist()
+    for row, event, is_gone in zip(view.recent_item.tolist(), recent, gone, strict=True):
+        if row >= 0 and event.importance > 0.0 and not is_gone:
             found.setdefault(int(graph.node[row]), []).append(event)
     return found
 

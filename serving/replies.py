@@ -50,8 +50,10 @@ def _reason(reason: Reason) -> ReasonOut:
     return ReasonOut(**{**reason, "events": events})
 
 
-def with_asker(reply: SlateReply, asker: Asker) -> SlateReply:
-    """The reply, with what it says of the one who asked."""
+def with_asker(reply: SlateReply, asker: Asker, note: str | None = None) -> SlateReply:
+    """The reply, with what it says of the one who asked, and what their wishes did to it."""
+    told = [text for text in (note, reply.reason) if text is not None]
+    reply.reason = "; ".join(told) if len(told) > 0 else None
     is_user = asker.user_id is not None
     reply.user_id = asker.user_id
     reply.profile_version = None if asker.view is None else profile_version(asker.view)

@@ -22,13 +22,12 @@ from recsys.graph.options import GraphSettings
 from recsys.shelf import Evidence
 
 Masses = npt.NDArray[np.float64]
-Direction = Literal["rising", "steady", "falling", "gone"]
-Change = Literal["appears", "grows", "steady", "fades", "dies"]
+Drift = Literal["appeared", "growing", "steady", "fading", "died"]
 
 LEAST_WEIGHT = 0.05
 """An interest that weighs less is dead: a twentieth of a click of this moment."""
-_RISING, _FALLING = 1.25, 0.8
-_MOVED = 0.05
+MOVED = 0.05
+"""Share of its weight by which an interest must have moved to grow or to fade."""
 _N_HALVINGS = 60
 
 
@@ -78,20 +77,6 @@ class Overlay:
             low, high = np.where(is_more, middle, low), np.where(is_more, high, middle)
         return np.where(self.weight > 0.0, high, np.nan)
 
-    @property
-    def directions(self) -> list[Direction]:
-        """(A,) how often the user comes back to each interest of late, beside before.
-
-        A mass over its half-life is a rate of events: the short one is of the last days, the long
-        one of the last months.
-        """
-        recent = self.short / self.options.short_half_life_s
-        usual = self.long / self.options.long_half_life_s
-        return [
-            _direction(float(new), float(old), float(weight))
-            for new, old, weight in zip(recent, usual, self.weight, strict=True)
-        ]
-
 
 def overlay(evidence: Evidence, graph: InterestGraph, as_of: float) -> Overlay:
     """One user's interests at a moment.
@@ -124,27 +109,30 @@ def overlay(evidence: Evidence, graph: InterestGraph, as_of: float) -> Overlay:
     )
 
 
-def drift(before: Overlay, after: Overlay) -> list[Change]:
+def drift(before: Overlay, after: Overlay) -> list[Drift]:
     """(A,) what became of each interest between two moments of one user.
 
-    It ``appears`` or ``dies`` where its weight crosses ``LEAST_WEIGHT``; it ``grows`` or ``fades``
-    where it moves by more than a twentieth.
+    It has ``appeared`` or ``died`` where its weight crossed ``LEAST_WEIGHT``; it is ``growing`` or
+    ``fading`` where it moved by more than ``MOVED`` of what it was. Both moments are read in closed
+    form from the same events; what had not happened yet at the earlier one does not count there.
     """
     pairs = zip(before.weight.tolist(), after.weight.tolist(), strict=True)
-    return [_change(was, now) for was, now in pairs]
+    return [_drift(was, now) for was, now in pairs]
 
 
-def _direction(recent: float, usual: float, weight: float) -> Direction:
-    if weight < LEAST_WEIGHT:
-        return "gone"
-    if recent >= _RISING * usual:
-        return "rising"
-    return "falling" if recent <= _FALLING * usual else "steady"
+def direction(evidence: Evidence, graph: InterestGraph, now: Overlay) -> list[Drift]:
+    """(A,) ``drift`` over one short half-life: where each interest is going.
+
+    Interests that were dead before and are dead now have ``died``, too.
+    """
+    before = overlay(evidence, graph, now.as_of - graph.options.short_half_life_s)
+    found = drift(before, now)
+    return ["died" if w < LEAST_WEIGHT else d for d, w in zip(found, now.weight, strict=True)]
 
 
-def _change(was: float, now: float) -> Change:
+def _drift(was: float, now: float) -> Drift:
     if (was < LEAST_WEIGHT) != (now < LEAST_WEIGHT):
-        return "appears" if was < LEAST_WEIGHT else "dies"
-    if abs(now - was) <= _MOVED * was:
+        return "appeared" if was < LEAST_WEIGHT else "died"
+    if abs(now - was) <= MOVED * was:
         return "steady"
-    return "grows" if now > was else "fades"
+    return "growing" if now > was else "fading"

@@ -88,6 +88,43 @@ def without_each(  # noqa: PLR0913, PLR0917 - a fold's arguments, and what stand
     return _as_banks(sums, masses, refs, banks.mass.shape[1])
 
 
+def without_some(  # noqa: PLR0913, PLR0917 - as ``without_each``, and which
+    model: InterestModel,
+    items: ItemTable,
+    banks: Banks,
+    recent: FoldBatch,
+    half_lives_s: Sequence[float],
+    kept: Bools,
+    behind: Banks | None = None,
+    texts: TextTable | None = None,
+) -> Banks:
+    """The profile of one user without several of the latest events at once.
+
+    It stays a profile of the same moment: when somebody was active last is no taste.
+
+    Args:
+        model: as all that is not told here, see ``without_each``.
+        items: likewise.
+        banks: likewise.
+        recent: likewise.
+        half_lives_s: likewise.
+        kept: (R,) the events that stay.
+        behind: likewise.
+        texts: likewise.
+    """
+    lives = np.asarray(half_lives_s, np.float64)
+    importance, values, _ = _evidence(model, items, recent, texts)
+    t_ref = float(banks.t_ref[0])
+    weight = _decayed(importance, np.asarray(recent.ts, np.float64), t_ref, lives)
+    if behind is None:
+        sums, mass = _inferred(banks, weight, values)
+    else:
+        sums, mass = _moved(_state(behind), float(behind.t_ref[0]), t_ref, lives)
+    part = weight[kept]
+    sums, mass = sums + part.T @ values[kept], mass + part.sum(axis=0)
+    return _as_banks(sums[None], mass[None], banks.t_ref, banks.mass.shape[1])
+
+
 def _as_banks(sums: Doubles, masses: Doubles, refs: Doubles, n_positive: int) -> Banks:
     is_held = masses >= FORGOTTEN_MASS  # as in the fold
     sums, masses = sums * is_held[..., None], masses * is_held

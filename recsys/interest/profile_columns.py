@@ -18,6 +18,7 @@ from recsys.interest.id_map import IdBytes
 from recsys.interest.recent import fill, recent_columns, seen_columns
 from recsys.interest.storage import Storage
 from recsys.interest.waiting import WaitingEvents
+from recsys.wishes.book import WishBook
 
 if TYPE_CHECKING:
     from recsys.interest.profiles import ProfileTable
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
 Column = npt.NDArray[Any]
 Group = Mapping[str, Column]
 
-STATE, RECENT, SEEN, WAITING = "state", "recent", "seen", "waiting"
+STATE, RECENT, SEEN, WAITING, WISHES = "state", "recent", "seen", "waiting", "wishes"
 _EVICTED_AT_ONCE = 4_096
 
 
 def columns_of(table: ProfileTable) -> dict[str, dict[str, Column]]:
-    """Groups ``state``, ``recent`` and ``seen``, ``waiting`` if any, and those unknown here."""
+    """Groups ``state``, ``recent``, ``seen``; ``waiting``, ``wishes`` if any; and unknown ones."""
     parts = [_groups(table)]
     if table.eviction.file is not None:
         for profiles in table.eviction.file.parts(_EVICTED_AT_ONCE):
@@ -40,6 +41,8 @@ def columns_of(table: ProfileTable) -> dict[str, dict[str, Column]]:
     groups = parts[0] if len(parts) == 1 else _joined(parts)
     if len(table.waiting) > 0:
         groups[WAITING] = table.waiting.columns()
+    if len(table.wishes) > 0:
+        groups[WISHES] = table.wishes.columns()
     return {**{name: dict(group) for name, group in table.more.items()}, **groups}
 
 
@@ -80,7 +83,9 @@ def fill_table(table: ProfileTable, columns: Mapping[str, Group]) -> None:
     table.eviction.saw(np.asarray(state["t_ref"], np.float64))
     if WAITING in columns:
         table.waiting = WaitingEvents.from_columns(columns[WAITING])
-    known = {STATE, RECENT, SEEN, WAITING}
+    if WISHES in columns:
+        table.wishes = WishBook.from_columns(columns[WISHES])
+    known = {STATE, RECENT, SEEN, WAITING, WISHES}
     table.more = {name: group for name, group in columns.items() if name not in known}
 
 

@@ -38,6 +38,7 @@ from recsys.interest.storage import Storage
 from recsys.interest.user_memory import UserMemory
 from recsys.interest.waiting import WaitingEvents
 from recsys.settings import DataSettings, InterestSettings
+from recsys.wishes.book import WishBook
 
 Columns = Mapping[str, Mapping[str, npt.NDArray[Any]]]
 Ints = npt.NDArray[np.int64]
@@ -83,6 +84,8 @@ class ProfileTable:
         self._folder = Folder(place, lives, self.storage)
         self.waiting = WaitingEvents()
         """Events that are evidence as soon as their words can be read; whoever folds fills it."""
+        self.wishes = WishBook()
+        """What users wish of their interests; whoever folds fills it."""
         self.more: dict[str, Mapping[str, npt.NDArray[Any]]] = {}
         """Column groups that came with a snapshot and are unknown here: they go on as they are."""
 
@@ -101,10 +104,14 @@ class ProfileTable:
         return self.ids.ids().strings()
 
     def all_user_ids(self) -> Iterator[str]:
-        """The ``n_users`` users, those who were evicted last."""
+        """The ``n_users`` users, those who were evicted after the others, then those who wish.
+
+        Who wishes something and has a profile comes twice.
+        """
         yield from self.user_ids
         if self.eviction.file is not None:
             yield from (user.decode() for user in self.eviction.file.users())
+        yield from self.wishes
 
     @property
     def sums(self) -> npt.NDArray[np.float32]:

@@ -94,8 +94,9 @@ def profile_of(table: ProfileTable, bundle: Bundle, user_id: str, as_of: float) 
         as_of: Unix seconds; a user's latest event if that is later.
     """
     row = int(table.rows([user_id])[0])
+    wishes = [wish.as_json() for wish in table.wishes.of(user_id)]
     if row < 0:
-        return {"bundle_id": bundle.bundle_id, "is_known": False}
+        return {"bundle_id": bundle.bundle_id, "is_known": False, "wishes": wishes}
     t_ref, interest = float(table.t_ref[row]), table.interest
     moment = max(as_of, t_ref)
     recent, items = table.recent(row), bundle.catalog.item_ids
@@ -113,6 +114,7 @@ def profile_of(table: ProfileTable, bundle: Bundle, user_id: str, as_of: float) 
         ],
         "seen": [_name(items, item) for item in table.seen(row).tolist()],
         "waiting_words": waiting,
+        "wishes": wishes,
     }
 
 

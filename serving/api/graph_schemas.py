@@ -2,11 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from serving.api.schemas import RecentOut
+from serving.api.schemas import RecentOut, Request
+
+Drift = Literal["appeared", "growing", "steady", "fading", "died"]
+
+
+class WishIn(Request):
+    """What shall be of one interest; fields that are left out stay as they are."""
+
+    mute: bool | None = None
+    """Nothing of it is shown, and its events do not weigh."""
+    boost: Annotated[float, Field(ge=0.1, le=10.0)] | None = None
+    """Scores of its items times this (below 0: divided by it); null = no more."""
+    pin: bool | None = None
+    """At least one place of every slate is its, if there is anything of it to show."""
+
+
+class WishOut(BaseModel):
+    """What a user wants of one interest."""
+
+    node: int | None
+    """In the graph of this bundle; null = it has no such interest, and the wish waits."""
+    label: str
+    """Of that node; where there is none, as it was called when it was spoken of last."""
+    mute: bool
+    boost: float | None
+    pin: bool
+    forgotten_at: float | None
+    """Unix seconds: evidence up to then does not count, and nothing of it is shown before the user
+    turned to it again. null = it was never deleted."""
+    is_active: bool
+    """False: this bundle has no such interest."""
+
+
+class WishReply(BaseModel):
+    """A wish is durable, and counts from the user's next slate on."""
+
+    user_id: str
+    wish: WishOut
+    version: str
+    """Give it as ``min_version`` to see the wish under all circumstances."""
 
 
 class ForecastOut(BaseModel):
@@ -37,15 +76,19 @@ class UserInterestOut(BaseModel):
     """Mass of negative evidence at the long half-life; it is no part of the weight."""
     half_life_s: float
     """Seconds in which the weight halves from now on."""
-    direction: Literal["rising", "steady", "falling", "gone"]
-    """Whether the user comes back more or less often than in the last months."""
+    direction: Drift
+    """Where it is going: what became of it within one short half-life. It has ``appeared`` or
+    ``died`` where its weight crossed 0.05 (a twentieth of a click of this moment), and is
+    ``growing`` or ``fading`` where it moved by more than 5%."""
     forecast: ForecastOut
-    change: Literal["appears", "grows", "steady", "fades", "dies"] | None = None
-    """What became of it since ``since``; null where that was not asked."""
+    change: Drift | None = None
+    """The same since ``since``; null where that was not asked."""
     n_events: int
     """Recent events of positive evidence."""
     events: list[RecentOut]
     """The latest of them, at most three."""
+    wish: WishOut | None = None
+    """What the user wants of it; null = nothing was said."""
 
 
 class AdjacentOut(BaseModel):
@@ -73,6 +116,8 @@ class InterestsReply(BaseModel):
     interests: list[UserInterestOut]
     adjacent: list[AdjacentOut]
     """Interests without evidence that these lead to, at most five."""
+    wishes: list[WishOut]
+    """All that the user wishes, of other interests and of forgotten ones too."""
 
 
 class NodeOut(BaseModel):

@@ -17,6 +17,7 @@ from recsys.reasons import Explain
 from recsys.rules.request import Said, read_context
 from serving.api.body import parse_json, read_json
 from serving.api.errors import DOCUMENTED, install
+from serving.api.graph_schemas import WishIn
 from serving.api.interests import router as interests_router
 from serving.api.parameters import AsOf, ItemId, UserId
 from serving.api.rules import BODIES as RULE_BODIES
@@ -211,7 +212,7 @@ def _describe_bodies(app: FastAPI) -> None:
     def described() -> dict[str, Any]:
         document = plain()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for model in (EventIn, EventsIn, SessionIn, *RULE_BODIES):
+        for model in (EventIn, EventsIn, SessionIn, WishIn, *RULE_BODIES):
             whole = model.model_json_schema(ref_template=REF)
             schemas.update(whole.pop("$defs", {}))
             schemas[model.__name__] = whole

@@ -128,7 +128,8 @@ class SlateItemOut(BaseModel):
     log_propensity: float | None = None
     """Where slates are drawn: log of the probability of the item here, given those before it."""
     rules: list[str] = []
-    """Ids of the business rules that changed the item's score or place."""
+    """Ids of the business rules that changed the item's score or place; ``wish.WHAT.NODE`` is a
+    wish of the user (``GET /v1/users/{id}/interests``)."""
     reason: ReasonOut | None = None
     """None with ``explain=none``."""
 
@@ -162,7 +163,8 @@ class SlateReply(BaseModel):
     rules_version: str | None = None
     """Version of the business rules that the slate obeys; null = there are none."""
     reason: str | None = None
-    """Why there are fewer items than were asked for; null = there are not."""
+    """Why there are fewer items than were asked for, or that the user muted all that they are
+    interested in, so that this is what is trending; null = neither."""
     explained_from: Literal["held", "record"] | None = None
     """What effects and counterfactual were folded from: ``record`` = the user's whole history,
     exactly; ``held`` = the recent events and the profile, exact to rounding where these are all

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.interest.model import Banks, Query
+from recsys.wishes.wish import Wish
 
 Columns = Mapping[str, npt.NDArray[Any]]
 """A ``TrendState`` as named arrays."""
@@ -65,6 +66,8 @@ class ProfileView:
     """Rows of the items that the user touched."""
     banks: Banks | None = None
     """The evidence, which reasons are folded from."""
+    wishes: tuple[Wish, ...] = ()
+    """What the user wishes of their interests."""
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import overload
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from recsys.interest.model import Banks, Query
 from recsys.interest.recent import Histories
+from recsys.wishes.wish import Wish
 from serving.pool.messages import ProfileView
 
 UNKNOWN_KIND = "unknown"
@@ -45,6 +46,8 @@ class ProfileBatch(Sequence[ProfileView]):
     """Names of the kinds by code."""
     banks: Banks | None = None
     """The evidence, which reasons are folded from."""
+    wishes: Mapping[int, tuple[Wish, ...]] = field(default_factory=dict)
+    """What they wish of their interests, by position; most wish nothing, and are left out."""
 
     def __len__(self) -> int:
         return len(self.user_ids)
@@ -78,6 +81,7 @@ class ProfileBatch(Sequence[ProfileView]):
             recent_value=did.value[some],
             seen=did.seen[did.seen_bounds[b] : did.seen_bounds[b + 1]],
             banks=None if self.banks is None else self.banks.pick(slice(b, b + 1)),
+            wishes=self.wishes.get(b, ()),
         )
 
     def _kind(self, code: int) -> str:

@@ -18,6 +18,7 @@ from recsys.interest.profiles import ProfileTable
 from recsys.interest.recent import Histories, histories
 from recsys.interest.zero_shot import gaps, half_lives_passed
 from recsys.settings import InterestSettings
+from recsys.wishes.wish import Wish
 from serving.pool.partition import Partition
 from serving.pool.profile_batch import ProfileBatch
 from serving.pool.query_batch import QueryBatch
@@ -52,6 +53,8 @@ class Held(NamedTuple):
     importance: npt.NDArray[np.float32]
     """(E,) signed, of the events of ``histories``."""
     kinds: tuple[str, ...]
+    wishes: dict[int, tuple[Wish, ...]]
+    """By position; of users who wish something."""
 
 
 def hold(partitions: Sequence[Partition], user_ids: Sequence[str]) -> Held:
@@ -71,6 +74,7 @@ def hold(partitions: Sequence[Partition], user_ids: Sequence[str]) -> Held:
         histories=did,
         importance=table.codes.signed(did.kind, did.value),
         kinds=table.kinds,
+        wishes=_wishes(partitions, user_ids),
     )
     _trim(found.evicting)
     return held
@@ -82,6 +86,14 @@ def hold_evidence(partitions: Sequence[Partition], user_ids: Sequence[str]) -> A
     asking = Asking(tuple(user_ids), found, partitions[0].table.banks_at(found.at))
     _trim(found.evicting)
     return asking
+
+
+def _wishes(
+    partitions: Sequence[Partition], user_ids: Sequence[str]
+) -> dict[int, tuple[Wish, ...]]:
+    said = ((b, partition.table.wishes) for b, partition in enumerate(partitions))
+    found = ((b, book.of(user_ids[b])) for b, book in said if len(book) > 0)
+    return {b: wishes for b, wishes in found if len(wishes) > 0}
 
 
 def _found(partitions: Sequence[Partition], user_ids: Sequence[str]) -> Found:
@@ -143,6 +155,7 @@ def profile_views(
         importance=held.importance,
         kinds=held.kinds,
         banks=banks,
+        wishes=held.wishes,
     )
 
 

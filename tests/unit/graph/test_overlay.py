@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recsys.graph.activation import activation
-from recsys.graph.overlay import LEAST_WEIGHT, Overlay, drift, overlay
+from recsys.graph.overlay import LEAST_WEIGHT, Overlay, direction, drift, overlay
 from recsys.interest.model import Query
 from recsys.settings import DAY_S
 from recsys.shelf import Evidence
@@ -122,15 +122,23 @@ def test_one_click_of_this_moment_weighs_one_and_shares_sum_to_one() -> None:
 def test_interests_appear_grow_fade_and_die() -> None:
     one = did((0, 1.0), (1, 30.0), (2, 20.0), (2, 0.5), (3, 155.0))
     changes = drift(at(one, -10.0), at(one))
-    assert changes[:4] == ["appears", "fades", "grows", "dies"]
+    assert changes[:4] == ["appeared", "fading", "growing", "died"]
     assert drift(at(one), at(one)) == ["steady"] * len(graph())
 
 
-def test_directions_compare_the_last_days_with_the_last_months() -> None:
+def test_a_direction_is_drift_over_a_short_half_life() -> None:
     daily = [(1, day + 0.5) for day in range(400)]
-    found = at(did((0, 0.1), *daily, (2, 40.0), (3, 900.0))).directions
-    assert found[:4] == ["rising", "steady", "falling", "gone"]
+    one = did((0, 0.1), *daily, (2, 1.0), (2, 40.0), (3, 900.0), (4, 5.0))
+    assert direction(one, graph(), at(one))[:5] == [
+        "appeared",
+        "steady",
+        "growing",
+        "died",
+        "fading",
+    ]
     assert at(did((3, 900.0))).weight[3] < LEAST_WEIGHT
+    slow = did((0, 40.0))
+    assert direction(slow, graph(), at(slow))[0] == "steady"  # the long mass loses 3% in two days
 
 
 def test_activation_equals_a_slow_sum() -> None:

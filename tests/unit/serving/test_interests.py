@@ -63,7 +63,7 @@ def test_an_interest_comes_with_its_evidence_and_its_forecast(
     assert one["weight"] == pytest.approx((one["short"] + one["long"]) / 2)
     assert one["weight"] > one["forecast"]["after_1d"] > one["forecast"]["after_7d"]
     assert one["forecast"]["half_at"] == pytest.approx(NOW + one["half_life_s"])
-    assert 2 * DAY < one["half_life_s"] < 45 * DAY and one["direction"] == "rising"
+    assert 2 * DAY < one["half_life_s"] < 45 * DAY and one["direction"] == "growing"
     assert [event["item_id"] for event in one["events"]] == ["space-1"] * 2
     assert one["n_events"] == 2 and one["change"] is None
     assert found["is_whole"] and not found["cold_start"]
@@ -81,8 +81,8 @@ def test_drift_is_told_since_a_moment(client: TestClient, bundle: Bundle) -> Non
     post(client, click("space-1", NOW - 3 * DAY), click("food-1", NOW - 60.0))
     found = interests(client, since=NOW - DAY)
     changes = {one["node"]: one["change"] for one in found["interests"]}
-    assert changes[of_item(bundle, "food-1")] == "appears"
-    assert changes[of_item(bundle, "space-1")] == "fades" and found["since"] == NOW - DAY
+    assert changes[of_item(bundle, "food-1")] == "appeared"
+    assert changes[of_item(bundle, "space-1")] == "fading" and found["since"] == NOW - DAY
     late = client.get("/v1/users/ann/interests", params={"since": NOW + 9.0})
     assert late.status_code == 422 and "since" in late.json()["detail"]
 
@@ -90,7 +90,7 @@ def test_drift_is_told_since_a_moment(client: TestClient, bundle: Bundle) -> Non
 def test_dislike_is_told_apart(client: TestClient) -> None:
     post(client, click("space-1", kind="dislike"))
     (one,) = interests(client)["interests"]
-    assert one["weight"] == 0.0 and one["against"] > 0.0 and one["direction"] == "gone"
+    assert one["weight"] == 0.0 and one["against"] > 0.0 and one["direction"] == "died"
 
 
 def test_longer_histories_say_that_they_are_not_whole(client: TestClient) -> None:

@@ -1,0 +1,1 @@
+"""Wishes: what a user says of their interests. Mute it, boost it, pin it, forget it."""

@@ -1,0 +1,69 @@
+"""What a gateway tells of drift: how many interests of users appeared, grew, faded and died.
+
+A user is looked at when a slate or the interests are asked for, and compared with the look before;
+at the first look, with one short half-life earlier. So what happened between two looks counts once
+in each gateway. Metrics name no user and no interest.
+"""
+
+from __future__ import annotations
+
+from collections import Counter as Counts
+from collections import OrderedDict
+from collections.abc import Mapping
+
+from ray.util.metrics import Counter
+
+from recsys.graph.interest_graph import InterestGraph
+from recsys.graph.overlay import drift, overlay
+from recsys.shelf import Evidence
+
+MAX_USERS = 20_000
+"""Users whose last look is remembered, the latest ones."""
+
+
+class DriftMeters:
+    """Hears everything and says nothing."""
+
+    def drifted(self, counts: Mapping[str, int]) -> None:
+        """So many interests appeared, are growing, are fading, or died (``overlay.Drift``)."""
+
+
+class RayDriftMeters(DriftMeters):
+    """``halflife_interest_drift_total{drift="appeared" | "growing" | "fading" | "died"}``."""
+
+    def __init__(self) -> None:
+        text = "Interests of users by what became of them between two looks of a gateway"
+        self._counter = Counter("halflife_interest_drift_total", text, ("drift",))
+
+    def drifted(self, counts: Mapping[str, int]) -> None:
+        """See ``DriftMeters``."""
+        for name, n in counts.items():
+            self._counter.inc(n, {"drift": name})
+
+
+class DriftWatch:
+    """Compares each look at a user with the one before.
+
+    Args:
+        graph: of the bundle; None = nothing is watched.
+        meters: told of what is found.
+    """
+
+    def __init__(self, graph: InterestGraph | None, meters: DriftMeters) -> None:
+        self._graph, self._meters = graph, meters
+        self._looked: OrderedDict[str, float] = OrderedDict()
+
+    def look(self, user_id: str, evidence: Evidence, as_of: float) -> None:
+        """Look at a user; a moment that is not after the last look counts nothing."""
+        graph = self._graph
+        if graph is None or len(evidence.recent_item) == 0:
+            return
+        before = self._looked.pop(user_id, as_of - graph.options.short_half_life_s)
+        self._looked[user_id] = max(before, as_of)
+        if len(self._looked) > MAX_USERS:
+            self._looked.popitem(last=False)
+        if before < as_of:
+            was, now = (overlay(evidence, graph, at) for at in (before, as_of))
+            counts: Counts[str] = Counts(drift(was, now))
+            del counts["steady"]
+            self._meters.drifted(counts)
