@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from recsys.schema import microseconds
+
 WISH = "wish"
 """Kind of the events that wishes are."""
 MUTE, BOOST, PIN, FORGET = "mute", "boost", "pin", "forget"
@@ -128,13 +130,14 @@ def wish_text(label: str, vector: str, changes: Mapping[str, Value]) -> str:
 
 def read_wish(text: str | None, ts: float, event_id: str) -> Wish | None:
     """What an event of kind ``wish`` says; None where a later version says what we do not know."""
+    at = microseconds(ts) / 1e6  # as it is stored
     try:
         told = json.loads(text or "")
         changes = {name: value for name, value in told["set"].items() if name in FIELDS}
         wish = Wish(
             str(told["label"]),
             str(told["vector"]),
-            {name: Stamp(ts, event_id, value) for name, value in changes.items()},
+            {name: Stamp(at, event_id, value) for name, value in changes.items()},
         )
         _ = wish.centre
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -60,6 +60,7 @@ def _give_encoder(bundle: Bundle, folder: Path) -> None:
         settings=bundle.settings,
         data_until=0.0,
         encoder=encoder.files,
+        graph=bundle.graph,
     )
     publish_bundle(bundle.store, bundle.tenant, draft, time.time())
 
@@ -160,6 +161,19 @@ def test_every_other_route_answers(client: httpx.Client) -> None:
         time.sleep(0.05)
 
 
+def test_a_wish_is_in_the_next_slate(client: httpx.Client) -> None:
+    client.post("/v1/events", json=click("wisher", "space-1")).raise_for_status()
+    (mine,) = client.get("/v1/users/wisher/interests").json()["interests"]
+    path = f"/v1/users/wisher/interests/{quote(mine['label'], safe='')}"
+    said = client.patch(path, json={"mute": True})
+    assert said.status_code == 200, said.text
+    found = slate(client, "wisher", min_version=said.json()["version"])
+    assert "all interests are muted" in found["reason"] and len(found["items"]) > 0
+    assert client.delete(path).json()["wish"]["forgotten_at"] is not None
+    assert client.get("/v1/users/wisher/interests").json()["interests"] == []
+    assert client.delete("/v1/users/wisher/interests/opera").status_code == 404
+
+
 def test_words_go_through_the_encoder(client: httpx.Client) -> None:
     deadline = time.monotonic() + 60.0  # the first text loads the model
     while (
@@ -249,6 +263,6 @@ def fuzz(operation: Any) -> None:
 def test_whatever_is_sent_the_answer_is_as_documented(url: str) -> None:
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
     operations = [found.ok() for found in schema.get_all_operations()]
-    assert len(operations) == 13
+    assert len(operations) == 15
     for operation in operations:
         fuzz(operation)

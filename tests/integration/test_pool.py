@@ -22,6 +22,7 @@ from recsys.schema import DEFAULT_TENANT, Event, partition_of
 from recsys.settings import load
 from recsys.store import Store
 from recsys.testing.fakes import tiny_bundle, tiny_items
+from recsys.wishes.wish import WISH, encoded, wish_text
 from serving.pool import PoolClient, PoolSpec, end_pool, ensure_pool
 from serving.pool.assignment import MapRegistry, want
 from serving.pool.spec import TREND_BOARD, shard_roles
@@ -111,6 +112,19 @@ def test_each_shard_stands_by_for_the_other(pool: PoolClient) -> None:
 def test_a_second_call_finds_the_same_actors(pool: PoolClient, spec: PoolSpec) -> None:
     before = pids(pool)
     assert pids(ensure_pool(spec)) == before
+
+
+def test_an_acknowledged_wish_survives_a_kill(pool: PoolClient) -> None:
+    """From the ledger: it is killed at once."""
+    text = wish_text("dragons", encoded(np.ones(8)), {"mute": True})
+    wish = event("wisher")._replace(item_id=None, kind=WISH, text=text)
+    ack = asyncio.run(pool.append([wish]))
+    (view,) = asyncio.run(pool.read(["wisher"], later(), ack.versions))
+    assert view.wishes[0].is_muted and not view.is_known
+    for pid in pids(pool).values():
+        os.kill(pid, signal.SIGKILL)
+    (again,) = asyncio.run(pool.read(["wisher"], later(), ack.versions, 30.0))
+    assert again.wishes == view.wishes and again.n_events == 0
 
 
 def test_no_acknowledged_event_is_lost_when_a_shard_is_killed(

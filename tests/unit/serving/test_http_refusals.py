@@ -124,6 +124,7 @@ def test_the_openapi_document_names_bodies_and_problems(client: Client) -> None:
         "/v1/recommendations",
         "/v1/users/{user_id}/profile",
         "/v1/users/{user_id}/interests",
+        "/v1/users/{user_id}/interests/{interest}",
         "/v1/graph",
         "/v1/items/{item_id}/similar",
         "/v1/trending",
