@@ -32,6 +32,8 @@ from recsys.bundle_manifest import (
     read_manifest,
 )
 from recsys.catalog import Catalog, catalog_from_items
+from recsys.coldstart.segments import Segments
+from recsys.coldstart.stored import segment_files, segments_of
 from recsys.encoder.projection import AnyProjection, projection_from_bytes
 from recsys.encoder.weights import EncoderFiles, encoder_entry
 from recsys.errors import NotFoundError
@@ -79,6 +81,8 @@ class BundleDraft:
     """A further part of the score; None = none."""
     graph: InterestGraph | None = None
     """The interests of the catalog; None = none were looked for."""
+    segments: Segments | None = None
+    """What users choose who share an attribute; None = none were looked for."""
     quality: Mapping[str, Any] = field(default_factory=dict)
     """How good it was, and on which split."""
 
@@ -100,6 +104,7 @@ class Bundle:
     model: InterestModel
     neighbours: NeighbourPart | None
     graph: InterestGraph | None
+    segments: Segments | None
     settings: Settings
     """Settings of the sections ``MODEL_SECTIONS``; all others are defaults."""
 
@@ -207,6 +212,7 @@ def load_bundle(store: Store, tenant: str, bundle_id: str | None = None) -> Bund
         model=stored.model_of(read, weights, settings, manifest["encoder"] is not None),
         neighbours=stored.neighbours_of(read),
         graph=graph_of(read),
+        segments=segments_of(read),
         settings=settings,
     )
 
@@ -235,6 +241,7 @@ def _content(store: Store, tenant: str, draft: BundleDraft) -> dict[str, Any]:
         "index.safetensors": draft.index.to_bytes(),
         **stored.tensor_files(draft.model, draft.neighbours),
         **graph_files(draft.graph),
+        **segment_files(draft.segments),
     }
     manifest: dict[str, Any] = {
         "format_version": FORMAT_VERSION,

@@ -28,6 +28,8 @@ DEFAULT_NEGATIVE = 1.0
 DEFAULT_TREND = 1.0
 
 PARTS = ("interest", "negative", "trend", "own")
+TOLD = ("statement", "segments", "follows", "optimism")
+"""Parts of a score that are read beside the events (``recsys.coldstart``), in their order."""
 
 _LANES = 64
 
@@ -132,9 +134,9 @@ def parts(
 
 
 def total(found: Mapping[str, Floats]) -> Floats:
-    """The score of parts: interest, trend and, where they are, fresh, neighbours, in this order."""
+    """The score of parts: interest, trend and, where they are, the others, in this order."""
     score = found["interest"] + found["trend"]
-    for name in ("fresh", "neighbours"):
+    for name in ("fresh", "neighbours", *TOLD):
         if name in found:
             score = score + found[name]
     return score

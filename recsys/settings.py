@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from recsys.coldstart.options import ColdstartSettings
 from recsys.errors import ConfigError
 from recsys.graph.options import GraphSettings
 from recsys.reranking.options import RerankingSettings
@@ -166,6 +167,9 @@ class RetrievalSettings(Section):
         "neighbours": 500,
         "fresh": 500,
         "graph": 0,
+        "statement": 500,
+        "segments": 0,
+        "follows": 200,
     }
     """Sources of a large catalog, with how many candidates each brings beyond ``serving.max_k``
     (``interest``: for each query vector); one that is left out, or has 0, is not asked. Catalogs
@@ -283,6 +287,7 @@ class Settings(Section):
     ranking: RankingSettings = RankingSettings()
     reranking: RerankingSettings = RerankingSettings()
     graph: GraphSettings = GraphSettings()
+    coldstart: ColdstartSettings = ColdstartSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     serving: ServingSettings = ServingSettings()
 

@@ -10,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.catalog import Catalog
+from recsys.coldstart.options import ColdstartSettings
+from recsys.coldstart.segments import Segments
+from recsys.coldstart.told import Told
 from recsys.graph.interest_graph import InterestGraph
 from recsys.interest.beside import NeighbourPart
 from recsys.interest.model import Banks, InterestModel, ItemTable, Query, TextTable, nobody
@@ -45,6 +48,10 @@ class Shelf:
     """A further part of the score; None = none."""
     graph: InterestGraph | None = None
     """The interests of the catalog; None = the bundle has none."""
+    segments: Segments | None = None
+    """What users choose who share an attribute; None = the bundle has none."""
+    coldstart: ColdstartSettings = field(default_factory=ColdstartSettings)
+    """What counts of users and items of which little is known."""
 
     @cached_property
     def nobody(self) -> Query:
@@ -147,6 +154,8 @@ class Evidence:
     behind: Behind | None = None
     """What else the whole record holds; None = it was not read, and what stands behind the recent
     events is inferred from ``banks``."""
+    told: Told = field(default_factory=Told)
+    """What is known beside the events."""
 
 
 def neighbour_part(shelf: Shelf, evidence: Evidence, as_of: float) -> Floats | None:

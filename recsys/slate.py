@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from recsys.coldstart.told import not_wished
 from recsys.ranking import Floats, interest_part, top_k, total
 from recsys.reasons import Explain, Reason, explain
 from recsys.reranking.base import Ranked, Step
@@ -117,6 +118,9 @@ def ask(
     allowed = eligible(shelf, trend_features, as_of)
     if options.exclude_seen and len(evidence.seen) > 0:
         allowed[still_seen(evidence, as_of, options.seen_cooldown_s)] = False
+    unwished = not_wished(evidence.told, shelf.items.directions, shelf.coldstart)
+    if unwished is not None:
+        allowed &= ~unwished
     if options.rules is not None:
         allowed &= options.rules.allowed()
     return Asked(
@@ -154,6 +158,7 @@ def rank(asked: Asked, candidates: Candidates, n: int, rules: BoundRules | None 
     for name, part in (("fresh", asked.fresh), ("neighbours", asked.neighbours)):
         if part is not None:
             found[name] = part[rows]
+    found.update({name: part[rows] for name, part in asked.told.items()})
     scores = total(found)
     best = top_k(scores, asked.allowed[rows], min(n, len(scores)))
     if rules is not None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from recsys.coldstart.told import ItemFacts, told_parts
 from recsys.ranking import Floats, fresh_part, trend_part
 from recsys.retrieval import Retriever
 from recsys.shelf import Evidence, Shelf, neighbour_part
@@ -51,6 +52,16 @@ class Asked:
     def neighbours(self) -> Floats | None:
         """(N,) what the neighbours of recent events add to each item; None without neighbours."""
         return neighbour_part(self.shelf, self.evidence, self.as_of)
+
+    @cached_property
+    def told(self) -> dict[str, Floats]:
+        """Name of a part -> (N,) what is known of the user beside the events adds to each item."""
+        shelf, evidence = self.shelf, self.evidence
+        catalog = shelf.catalog
+        facts = (shelf.items.directions, catalog.available_from, catalog.has_text)
+        items = ItemFacts(*facts, self.trend_features, self.as_of)
+        given = (shelf.segments, evidence.mass_now, shelf.coldstart)
+        return told_parts(evidence.told, items, *given)
 
 
 class Source(Protocol):

@@ -4,6 +4,7 @@
 ``rules``        microseconds of ten business rules, two of them about item and request at once
 ``reasons``      stated effects of events against those of histories without them; their cost
 ``labels``       how many items of a named interest have the words of its name
+``cold``         users without events, by what they say and who they are
 ``composition``  accuracy, diversity and coverage of all sources and steps, after a split
 
 ``rerank_p50_ms`` is the sum of steps, rules and reasons, for 500 candidates and k = 20. A part is a
@@ -18,12 +19,14 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.benchmarks.parts import names_among, run_parts
-from tests.benchmarks.slate_parts import composition, labels, reasons, rerank, rules
+from tests.benchmarks.slate_parts import cold, composition, labels, reasons, rerank, rules
 
 FIGURES = (
     "ndcg_full_over_encoder",
     "diversity_gain_at_1pct",
     "coverage_ratio",
+    "cold_user_ndcg10",
+    "cold_user_popular_ndcg10",
     "reason_max_error",
     "label_hit_share",
     "rerank_p50_ms",
@@ -60,6 +63,10 @@ def _labels(options: argparse.Namespace) -> dict[str, Any]:
     return labels.run(options.dataset)
 
 
+def _cold(options: argparse.Namespace) -> dict[str, Any]:
+    return cold.run(options.dataset, _say)
+
+
 def _composition(options: argparse.Namespace) -> dict[str, Any]:
     return composition.run(options.dataset, options.minutes, options.queries, _say)
 
@@ -69,6 +76,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "rules": _rules,
     "reasons": _reasons,
     "labels": _labels,
+    "cold": _cold,
     "composition": _composition,
 }
 
