@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import typer
 
 from pipelines.catalog_graph import graph_of_events
+from pipelines.catalog_segments import segments_of_events
 from pipelines.encode import EncoderSource, TextVectors, encoder_source, text_vectors
 from pipelines.job import (
     ConfigOption,
@@ -104,6 +105,8 @@ def run(
     with timed(stages, "graph"), working("name the interests"):
         items = ItemTable.all_warm(vectors)
         graph = graph_of_events(job, corpus.catalog, items, corpus.events, corpus.data_until)
+    with timed(stages, "segments"):
+        segments = segments_of_events(job, corpus.catalog, corpus.events, corpus.data_until)
     n_interests = 0 if graph is None else len(graph)
     counts = {**_counts(corpus, found), "n_event_texts": len(said), "n_interests": n_interests}
     draft = BundleDraft(
@@ -117,6 +120,7 @@ def run(
         until=until,
         encoder=encoder,
         graph=graph,
+        segments=segments,
         figures=figures,
         metrics={**counts, "stages": dict(stages)},
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipelines import train_phases
 from pipelines.catalog_graph import graph_of_record
+from pipelines.catalog_segments import segments_of_record
 from pipelines.job import Job, timed
 from pipelines.promotion import promote
 from pipelines.train_phases import Progress, Sizes
@@ -60,6 +61,7 @@ def draft_of(
     settings = job.settings.model_copy(update={"interest": result.interest})
     items = ItemTable(result.vectors, result.warm)
     graph = graph_of_record(job, plan.catalog, items, plan.until, plan.data_until)
+    segments = segments_of_record(job, plan.catalog, plan.until, plan.data_until)
     return BundleDraft(
         catalog=plan.catalog,
         vectors=result.vectors,
@@ -74,6 +76,7 @@ def draft_of(
         model=result.model,
         neighbours=result.transitions,
         graph=graph,
+        segments=segments,
         metrics={
             "n_items": len(plan.catalog),
             "n_warm": int(result.warm.sum()),

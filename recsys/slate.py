@@ -215,6 +215,10 @@ def _why_short(asked: Asked, candidates: Candidates, ranked: Ranked, options: Sl
         if hidden > 0:
             names = ", ".join(options.rules.hiding)
             said.append(f"{hidden} of these are filtered by the rules {names}")
+    unwished = not_wished(asked.evidence.told, asked.shelf.items.directions, asked.shelf.coldstart)
+    if unwished is not None and bool((there & unwished).any()):
+        said.append(f"{int((there & unwished).sum())} of these are not wished")
+        there &= ~unwished
     n_seen = int(there.sum() - asked.allowed.sum())
     if n_seen > 0:
         said.append(f"{n_seen} of these were seen")

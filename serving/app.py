@@ -32,6 +32,7 @@ from serving.api.routes import create_app
 from serving.drift_meters import RayDriftMeters
 from serving.encoder_service import EncoderService
 from serving.gateway import Gateway
+from serving.people import People
 from serving.pool import PoolSpec, ensure_pool
 from serving.rules import RuleDesk
 from serving.word_reader import Encode
@@ -125,9 +126,12 @@ class GatewayReplica:
         timeout_s = spec.settings.serving.request_timeout_s
         encode: Encode | None = partial(_encode, encoder, timeout_s) if has_encoder else None
         rules = RuleDesk(store, bundle, time.monotonic)
+        people = People(store, spec.tenant, spec.settings.coldstart.max_known_users)
         pool = ensure_pool(spec)
         drift = RayDriftMeters()
-        self._gateway = Gateway(bundle, pool, spec.settings, time.time, encode, rules, drift)
+        self._gateway = Gateway(
+            bundle, pool, spec.settings, time.time, encode, rules, drift, people
+        )
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The routes; Serve asks for them once this replica is made."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from recsys.coldstart.told import Told
 from recsys.errors import EventError
 from recsys.shelf import Evidence
 from serving.pool.messages import ProfileView
@@ -24,6 +25,12 @@ class Asker:
     """Items of a session that the catalog lacks."""
     is_known: bool = False
     """Whether anything is known of them."""
+
+    def with_told(self, told: Told) -> Asker:
+        """The same with what is known of them beside events."""
+        says = told.statement is not None and len(told.statement.heard) > 0
+        evidence = replace(self.evidence, told=told)
+        return replace(self, evidence=evidence, is_known=self.is_known or says)
 
 
 def asker_of(view: ProfileView, evidence: Evidence) -> Asker:

@@ -7,15 +7,12 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from recsys.bundle import Bundle
 from recsys.errors import ConflictError, EventError, UnavailableError
 from recsys.rules.compiled import CompiledRules
 from recsys.settings import Settings
 from recsys.shelf import Evidence
-from serving.api.checks import check_id, check_text, parse_time
+from serving.api.checks import check_id, parse_time
 from serving.api.events import EventReader, erased_user, with_erased
 from serving.api.schemas import (
     EventsReply,
@@ -31,6 +28,8 @@ from serving.browse import similar_items, trending_items, trending_reply
 from serving.drift_meters import DriftMeters
 from serving.evidence import evidence_of, evidence_of_record, needs_record
 from serving.interests import InterestDesk
+from serving.newcomers import NewcomerDesk
+from serving.people import People
 from serving.pool.messages import ProfileView
 from serving.pool.protocol import Pool
 from serving.replies import health_reply, profile_reply, with_asker
@@ -59,6 +58,7 @@ class Gateway:
         encode: the text encoder; None = the bundle has none.
         rules: of the tenant; None = there are none, and none can be written.
         drift: told how interests drift.
+        people: what is stored of users beside events; None = nothing.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what everything is put together from
@@ -70,6 +70,7 @@ class Gateway:
         encode: Encode | None = None,
         rules: RuleDesk | None = None,
         drift: DriftMeters | None = None,
+        people: People | None = None,
     ) -> None:
         self._bundle = bundle
         self._pool = pool
@@ -83,6 +84,7 @@ class Gateway:
         self._shelf = self._slates.shelf
         self._trend = self._slates.trend
         self.interests = InterestDesk(bundle, self._shelf, pool, settings, self.now, drift)
+        self.newcomers = NewcomerDesk(bundle, self._shelf, pool, settings, encode, people)
         self._reader = EventReader(bundle.tenant, settings.data)
 
     async def post_event(self, raw: Any) -> EventsReply:
@@ -135,9 +137,10 @@ class Gateway:
         self._check_k(request.k)
         check_id("user_id", user_id, self.settings.data.max_id_bytes)
         view = await self._view_or_none(user_id, as_of, request)
-        if view is None:
-            return Asker(Evidence(self._shelf.nobody), as_of, user_id)
-        return asker_of(view, await self._evidence(view, request))
+        asker = Asker(Evidence(self._shelf.nobody), as_of, user_id)
+        if view is not None:
+            asker = asker_of(view, await self._evidence(view, request))
+        return await self._with_told(asker, request)
 
     async def visitor(self, session: SessionIn) -> Asker:
         """Who asks, by what was touched. Raises as ``recommend_session`` does."""
@@ -146,11 +149,18 @@ class Gateway:
         events, unknown = read_session(
             session, as_of, self._shelf.catalog.index, self.settings.data
         )
-        words = None if session.text is None else await self._text_vector(session.text)
+        text = session.text
+        words = None if text is None else await self.newcomers.text_vector(text)
         model = self._shelf.model
         evidence = session_evidence(self._bundle, model, events, words, as_of)
         is_known = len(events) > 0 or words is not None
-        return Asker(evidence, as_of, unknown_items=tuple(unknown), is_known=is_known)
+        asker = Asker(evidence, as_of, unknown_items=tuple(unknown), is_known=is_known)
+        return await self._with_told(asker, session_request(session))
+
+    async def _with_told(self, asker: Asker, request: SlateRequest) -> Asker:
+        """The one who asks, with what is known of them beside events."""
+        about = (asker.user_id, request.interests, request.said.user, asker.as_of)
+        return asker.with_told(await self.newcomers.told(*about))
 
     async def slate(
         self, asker: Asker, request: SlateRequest, rules: CompiledRules | None = None
@@ -274,15 +284,6 @@ class Gateway:
         except (UnavailableError, ConflictError) as error:
             log.warning("explained without the record: %s", error)
         return held
-
-    async def _text_vector(self, text: str) -> npt.NDArray[np.float32] | None:
-        """(1, E) what the encoder makes of a text; None where it says nothing."""
-        check_text("text", text, self.settings.data.max_text_bytes)
-        if text.strip() == "":
-            return None
-        if self._encode is None:
-            raise EventError("text", "cannot be read: the bundle has no encoder", "Send items")
-        return await self._encode([text])
 
     def _as_of(self, asked: float | str | None) -> float:
         return self.now() if asked is None else parse_time("as_of", asked)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from recsys.bundle import Bundle
+from recsys.coldstart.reading import Statement
 from recsys.reasons import Reason
 from recsys.shelf import Shelf, interests
 from recsys.slate import Slate
@@ -20,6 +21,7 @@ from serving.api.schemas import (
     SlateItemOut,
     SlateReply,
 )
+from serving.api.statement_schemas import ClauseOut, StatementOut
 from serving.asking import Asker
 from serving.pool.messages import ProfileView, ShardStatus
 from serving.versions import format_versions
@@ -60,7 +62,19 @@ def with_asker(reply: SlateReply, asker: Asker, note: str | None = None) -> Slat
     reply.degraded = is_user and asker.view is None
     reply.cold_start = not asker.is_known and not reply.degraded
     reply.unknown_items = list(asker.unknown_items)
+    reply.statement = _statement(asker.evidence.told.statement)
     return reply
+
+
+def _statement(statement: Statement | None) -> StatementOut | None:
+    if statement is None:
+        return None
+    clauses = [
+        ClauseOut(text=one.text, is_wished=one.is_wished, topics=list(one.topics))
+        for one in statement.heard
+    ]
+    unknown = list(statement.unknown)
+    return StatementOut(clauses=clauses, is_read=statement.is_read, unknown=unknown)
 
 
 def health_reply(

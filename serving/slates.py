@@ -43,7 +43,9 @@ class SlateRequest:
     without: str | None = None
     """With ``full``: the event that a second slate goes without (``recsys.reasons.find_event``)."""
     said: Said = field(default_factory=Said)
-    """What the client says of the request and the user, for rules."""
+    """What the client says of the request and the user."""
+    interests: str | tuple[str, ...] | None = None
+    """What the user says of their taste: free text, or labels."""
 
     def __post_init__(self) -> None:
         if self.without is not None and self.explain != "full":
@@ -56,7 +58,7 @@ def session_request(session: SessionIn) -> SlateRequest:
     Raises:
         RuleError: if the context is unsound.
     """
-    said = read_context(session.context)
+    said, said_of = read_context(session.context), session.interests
     return SlateRequest(
         session.k,
         session.exclude_seen,
@@ -64,6 +66,7 @@ def session_request(session: SessionIn) -> SlateRequest:
         explain=session.explain,
         without=session.without,
         said=said,
+        interests=tuple(said_of) if isinstance(said_of, list) else said_of,
     )
 
 
@@ -84,6 +87,8 @@ class SlateMaker:
             trend=bundle.settings.trend,
             neighbours=bundle.neighbours,
             graph=bundle.graph,
+            segments=bundle.segments,
+            coldstart=settings.coldstart,
         )
         self._options = _options(bundle, settings)
         self._diverse_steps = steps_of(settings.reranking.with_diversity())

@@ -74,7 +74,14 @@ class OptimismSettings(Section):
 class ColdstartSettings(Section):
     """Users of whom little is known, and new items."""
 
+    max_known_users: PositiveInt = 1_000_000
+    """Most users whose stored attributes a gateway keeps in memory; of more it keeps none, and
+    knows what comes with requests."""
     statement: StatementSettings = StatementSettings()
+    """What users say."""
     segments: SegmentSettings = SegmentSettings()
+    """What those alike choose."""
     follows: FollowSettings = FollowSettings()
+    """What those do whom they follow."""
     optimism: OptimismSettings = OptimismSettings()
+    """What new items get in advance."""

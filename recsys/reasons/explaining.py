@@ -1,4 +1,4 @@
-"""Reasons: the recent events that lift an item most, else the fastest trend.
+"""Reasons: the recent events that lift an item most, else what was asked for, else the trend.
 
 An item is there because of events where what they add (``recsys.reasons.effects``) is above zero
 and the user's taste lifts it at least as much as its trend does.
@@ -61,6 +61,7 @@ def explain(  # noqa: PLR0913, PLR0917 - what a slate was made of
         of ``full`` all, the newest first), ``fades_at`` (Unix seconds at which what the strongest
         adds will have halved; None = not within two years), and ``item_id``, ``title`` and
         ``event_age_s`` of the strongest;
+        ``asked``: ``clauses``, what the user said to want that the item is of;
         ``trending``: ``half_life_s`` of the trend that lifts it most; ``cold``: nothing.
 
         An event is ``item_id``, ``title``, ``kind``, ``ts``, ``event_age_s``, ``position`` (0 = the
@@ -89,11 +90,9 @@ def explain(  # noqa: PLR0913, PLR0917 - what a slate was made of
             places = strongest[i][:MAX_LOOKED]
             added = effects[i, places].tolist()
             reason = told.because(named[places].tolist(), added, float(fades_at[i]))
-        elif is_rising[i]:
-            half_life_s = shelf.trend.half_lives_s[int(np.argmax(weighed[i]))]
-            reason = {"type": "trending", "half_life_s": float(half_life_s)}
         else:
-            reason = {"type": "cold"}
+            rising = weighed[i] if is_rising[i] else None
+            reason = _of_others(shelf, told.asked_for(int(rows[i])), rising)
         reason["text"] = reason_text(reason, as_of)
         if how == "full":
             reason["events"] = told.events(named.tolist(), effects[i].tolist())
@@ -107,6 +106,13 @@ class _Told:
     def __init__(self, shelf: Shelf, evidence: Evidence, as_of: float) -> None:
         self._shelf, self._evidence, self._as_of = shelf, evidence, as_of
         self._events: dict[int, dict[str, Any]] = {}
+
+    def asked_for(self, row: int) -> list[str]:
+        """The wished clauses of what the user says whose topics an item is of."""
+        said = self._evidence.told.statement
+        if said is None:
+            return []
+        return [one.text for one in said.of(True) if row in one.rows][:MAX_NAMED]
 
     def because(self, places: list[int], effect: list[float], fades_at: float) -> Reason:
         """The reason that some events are, the strongest first."""
@@ -142,6 +148,16 @@ class _Told:
                 "position": place,
             }
         return self._events[place]
+
+
+def _of_others(shelf: Shelf, clauses: list[str], rising: Floats | None) -> Reason:
+    """The reason of an item that no event explains; ``rising`` (Ht,) is its trend, if it has any."""
+    if len(clauses) > 0:
+        return {"type": "asked", "clauses": clauses}
+    if rising is None:
+        return {"type": "cold"}
+    half_life_s = shelf.trend.half_lives_s[int(np.argmax(rising))]
+    return {"type": "trending", "half_life_s": float(half_life_s)}
 
 
 def _tastes(shelf: Shelf, rows: Rows, parts: dict[str, Floats]) -> Floats:

@@ -58,6 +58,8 @@ def reason_text(reason: Mapping[str, Any], as_of: float) -> str:
     'Trending now (half-life 1 day)'
     >>> reason_text({"type": "trending", "half_life_s": 30 * 86_400.0}, 0.0)
     'Popular of late (half-life 30 days)'
+    >>> reason_text({"type": "asked", "clauses": ["crime", "science fiction"]}, 0.0)
+    'Because you asked for crime and science fiction'
     >>> events = [{"title": "Alien", "kind": "play", "ts": 0.0},
     ...           {"title": "Up", "kind": "play", "ts": 86_400.0}]
     >>> reason = {"type": "because", "events": events, "fades_at": 5 * 86_400.0}
@@ -67,6 +69,8 @@ def reason_text(reason: Mapping[str, Any], as_of: float) -> str:
     if reason["type"] == "because":
         fades = fading(reason["fades_at"], as_of)
         return f"Because you {deeds(reason['events'], as_of)}{fades}"
+    if reason["type"] == "asked":
+        return f"Because you asked for {listed(reason['clauses'])}"
     if reason["type"] == "trending":
         half_life_s = reason["half_life_s"]
         words = next(

@@ -19,13 +19,14 @@ class EventEffectOut(BaseModel):
     """Among the user's recent events; 0 is the latest."""
     effect: float
     """The item's score minus its score had the event not happened, everything else being equal:
-    trend, births and what was seen are held fixed. Effects of several events do not sum."""
+    trend, births, what was seen and what is
+    known beside events are held fixed. Effects of several events do not sum."""
 
 
 class ReasonOut(BaseModel):
     """Why an item is in a slate."""
 
-    type: Literal["because", "trending", "cold"]
+    type: Literal["because", "asked", "trending", "cold"]
     text: str
     """In English, days in UTC."""
     events: list[EventEffectOut] = []
@@ -38,6 +39,8 @@ class ReasonOut(BaseModel):
     """Of the strongest event, as are the next two."""
     title: str | None = None
     event_age_s: float | None = None
+    clauses: list[str] = []
+    """Of type ``asked`` what the user said that the item is of."""
     half_life_s: float | None = None
     """Of the trend that lifts the item most."""
 

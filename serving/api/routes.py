@@ -63,6 +63,13 @@ Context = Annotated[
         'the user.attributes: {"country": "DE", "user": {"plan": "free"}}.'
     ),
 ]
+Interests = Annotated[
+    str | None,
+    Query(
+        description="What the user says of their taste: a label of an interest or category, or "
+        'free text such as "slow-burn science fiction, no horror".'
+    ),
+]
 router = APIRouter(responses=DOCUMENTED)
 
 
@@ -77,6 +84,9 @@ def create_app(gateway: Gateway) -> FastAPI:
         if gateway.rules is not None:
             every_s = gateway.settings.serving.rules_poll_s
             tasks.append(asyncio.create_task(gateway.rules.follow(every_s)))
+        if gateway.newcomers.people is not None:
+            every_s = gateway.settings.serving.rules_poll_s
+            tasks.append(asyncio.create_task(gateway.newcomers.people.follow(every_s)))
         yield
         for task in tasks:
             task.cancel()
@@ -142,6 +152,7 @@ async def recommend(  # noqa: PLR0913, PLR0917 - the parameters of the route
     explain: How = "reason",
     without: Without = None,
     context: Context = None,
+    interests: Interests = None,
 ) -> SlateReply:
     """A user's slate as of a moment. Somebody unknown gets what is trending.
 
@@ -149,7 +160,8 @@ async def recommend(  # noqa: PLR0913, PLR0917 - the parameters of the route
     minus its score had the event not happened. Effects of several events do not sum.
     """
     said = Said() if context is None else read_context(parse_json("context", context))
-    request = SlateRequest(k, exclude_seen, as_of, min_version, diversity, explain, without, said)
+    asked = (k, exclude_seen, as_of, min_version, diversity, explain, without, said, interests)
+    request = SlateRequest(*asked)
     return await gateway.recommend(user_id, request)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from serving.api.reason_schemas import ReasonOut, WithoutOut
+from serving.api.statement_schemas import StatementOut
 
 Time = Annotated[float | str, Field(examples=[1735689600.0, "2025-01-01T00:00:00Z"])]
 """Unix seconds, or ISO 8601 (without an offset it is UTC)."""
@@ -72,6 +73,9 @@ class SessionIn(Request):
     """Items touched."""
     text: str | None = None
     """What the visitor is looking for, in words."""
+    interests: str | Annotated[list[str], Field(max_length=32)] | None = None
+    """What the visitor says of their taste: labels of interests or categories, or free text such
+    as "slow-burn science fiction, no horror". What is not wished is left out."""
     k: Annotated[int, Field(ge=1)] = 10
     """Length of the slate."""
     as_of: Time | None = None
@@ -86,7 +90,8 @@ class SessionIn(Request):
     """With ``full``: an item of the session, or the position of an event (0 is the latest), that
     a second slate goes without."""
     context: dict[str, Any] = {}
-    """What rules may ask: ``context.NAME``, and under ``user`` the ``user.attributes``."""
+    """What rules may ask: ``context.NAME``, and under ``user`` the ``user.attributes``. These also
+    say which segments the user is in, and ``user.follows`` (ids) whom they follow."""
 
 
 class Rejected(BaseModel):
@@ -160,6 +165,8 @@ class SlateReply(BaseModel):
     """True: nothing is known of the user."""
     unknown_items: list[str] = []
     """Items of the request that the catalog lacks."""
+    statement: StatementOut | None = None
+    """How the ``interests`` of the request were understood; null = there were none."""
     rules_version: str | None = None
     """Version of the business rules that the slate obeys; null = there are none."""
     reason: str | None = None

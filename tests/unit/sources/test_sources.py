@@ -9,6 +9,10 @@ import numpy as np
 import pytest
 
 import recsys.sources
+from recsys.coldstart.follows import Followed
+from recsys.coldstart.reading import Heard, Statement
+from recsys.coldstart.segments import Segments
+from recsys.coldstart.told import Told
 from recsys.errors import ConfigError
 from recsys.graph.activation import activation
 from recsys.graph.interest_graph import unconnected
@@ -33,7 +37,18 @@ def shelf(rng: np.random.Generator) -> Shelf:
     graph = unconnected(plain.catalog, plain.items, GraphSettings(), NOW)
     rows = [("u", row, NOW - 60.0 * row) for row in range(59, -1, -1)]
     connected = graph.connected([graph.count(said_by(rows), plain.interest)])
-    return replace(plain, neighbours=DecayedPairs(pairs, DAY), graph=connected)
+    counts = rng.random(60).astype(np.float32)
+    of_all = (np.array([0, 60]), np.arange(60, dtype=np.int32), counts, 9.0 - counts)
+    segments = Segments(("plan=free",), *of_all)
+    return replace(plain, neighbours=DecayedPairs(pairs, DAY), graph=connected, segments=segments)
+
+
+def told_of(shelf: Shelf) -> Told:
+    """Somebody who likes the first items, follows a user of the next ones, and has a plan."""
+    heard = (Heard("such items", True, ("first",), np.arange(9)),)
+    statement = Statement(heard, shelf.items.directions[:1])
+    followed = Followed(np.arange(9, 20), np.full(11, NOW - DAY), np.ones(11))
+    return Told(statement, {"plan": "free"}, followed)
 
 
 def asked(shelf: Shelf, rng: np.random.Generator, n_queries: int = 1) -> Asked:
@@ -41,7 +56,8 @@ def asked(shelf: Shelf, rng: np.random.Generator, n_queries: int = 1) -> Asked:
     vectors = rng.normal(size=(1, n_queries, shelf.items.n_dims)).astype(np.float32)
     query = evidence.query._replace(vectors=vectors, fresh=np.array([[2.0, 1.0]], np.float32))
     trend = rng.random((60, 2)).astype(np.float32)
-    found = asked_of(shelf, replace(evidence, query=query), retriever=None)
+    evidence = replace(evidence, query=query, told=told_of(shelf))
+    found = asked_of(shelf, evidence, retriever=None)
     return replace(found, trend_features=trend, allowed=rng.random(60) < 0.8)
 
 
@@ -71,6 +87,9 @@ def test_sources_put_their_best_first(shelf: Shelf, rng: np.random.Generator) ->
         "trend": one.trend,
         "fresh": one.trend + one.fresh,
         "neighbours": one.neighbours,
+        "statement": one.told["statement"],
+        "follows": one.told["follows"],
+        "segments": one.trend + one.told["segments"],
     }
     for name, values in worth.items():
         expected = top_k(values, one.allowed, 5)
@@ -122,7 +141,10 @@ def test_candidates_carry_their_sources(shelf: Shelf, rng: np.random.Generator) 
 
 @pytest.mark.parametrize(
     ("quotas", "said"),
-    [("{intrest: 5}", "intrest is no source; there are fresh"), ("{trend: -1}", "sources.trend")],
+    [
+        ("{intrest: 5}", "intrest is no source; there are follows, fresh"),
+        ("{trend: -1}", "sources.trend"),
+    ],
 )
 def test_quotas_that_cannot_be_are_refused(quotas: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -149,7 +171,7 @@ def test_without_settings_a_slate_is_the_ranking_to_the_last_bit(
     for _ in range(20):
         one = asked(replace(shelf, neighbours=None), rng)
         query = one.evidence.query._replace(fresh=np.zeros((1, 0), np.float32))
-        evidence = replace(one.evidence, query=query)
+        evidence = replace(one.evidence, query=query, told=Told())
         trend = rng.random((60, 2)).astype(np.float32)
         slate = make_slate(one.shelf, evidence, trend, NOW, SlateOptions(k=10))
         scores = score(query, shelf.items, trend)
