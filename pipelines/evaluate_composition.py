@@ -147,7 +147,8 @@ def _shelf(past: Past) -> Shelf:
     graph = past.bundle.graph
     if graph is not None:
         graph = graph.aligned(aligned_rows(past.catalog.item_ids, past.bundle.catalog.index))
-    return Shelf(past.catalog, scene.items, scene.model, *given, graph)
+    cold = settings.coldstart
+    return Shelf(past.catalog, scene.items, scene.model, *given, graph, coldstart=cold)
 
 
 def _new_queries(past: Past, queries: Queries) -> Queries:

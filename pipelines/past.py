@@ -103,6 +103,7 @@ def read_past(job: Job, bundle_id: str | None = None, table: pa.Table | None = N
             own=bundle.weights.own,
             neighbours=neighbours,
             texts=None if words is None else words.table,
+            optimism=settings.coldstart.optimism,
         ),
         touches=Touches(events, settings.data.passive_kinds),
         settings=settings,

@@ -61,9 +61,12 @@ class FollowSettings(Section):
 
 
 class OptimismSettings(Section):
-    """The benefit of the doubt for items that are new and that few have chosen."""
+    """The benefit of the doubt for items that are new and that few have chosen.
 
-    weight: NonNegativeFloat = 0.0
+    Where a model weighs the age of items itself, as learned ones do, there is none.
+    """
+
+    weight: NonNegativeFloat = 2.0
     """What an item gains that was just born and that nobody has chosen yet."""
     half_life_s: PositiveFloat = 3 * _DAY_S
     """Age at which half of it is left."""

@@ -100,7 +100,7 @@ class Uncounted:
         ones = (np.ones(len(places)), (places[:, 0], places[:, 1]))
         is_in = scipy.sparse.csr_matrix(ones, (len(self.names), len(events.user_ids)))
         everybody = np.bincount(events.item[kept], weight, minlength=self.n_items)
-        return SegmentSums((is_in @ did).tocsr(), everybody)
+        return SegmentSums((is_in @ did).tocsr(), everybody.astype(np.float64))
 
     def counted(self, sums: Iterable[SegmentSums]) -> Segments:
         """The segments with everything counted."""
@@ -170,7 +170,8 @@ class Segments:
     @cached_property
     def population(self) -> npt.NDArray[np.float64]:
         """(N,) share of each item in what everybody chose."""
-        shares: npt.NDArray[np.float64] = self.everybody / max(float(self.everybody.sum()), 1e-9)
+        counts = self.everybody.astype(np.float64)
+        shares: npt.NDArray[np.float64] = counts / max(float(counts.sum()), 1e-9)
         return shares
 
     def of(self, attributes: Mapping[str, Any]) -> list[int]:

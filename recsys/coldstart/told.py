@@ -53,6 +53,7 @@ def told_parts(
     segments: Segments | None,
     mass_now: Floats | None,
     options: ColdstartSettings,
+    is_ageless: bool = True,
 ) -> dict[str, Floats]:
     """Name of a part -> (N,); of ``ranking.TOLD`` those that say anything.
 
@@ -62,6 +63,7 @@ def told_parts(
         segments: of the bundle; None = it has none.
         mass_now: (H,) of the user's own events; None = there is none.
         options: what counts, and how much.
+        is_ageless: whether the age of items has no part in the score yet; else none is added.
     """
     found: dict[str, Floats] = {}
     if told.statement is not None and len(told.statement.heard) > 0:
@@ -76,7 +78,7 @@ def told_parts(
         follows, n = options.follows, len(items.born)
         args = (told.followed, items.as_of, follows.half_life_s, n, follows.weight)
         found["follows"] = follows_part(*args)
-    if options.optimism.weight > 0.0:
+    if options.optimism.weight > 0.0 and is_ageless and bool(np.isfinite(items.born).any()):
         exposure = np.expm1(items.trend_features[:, -1])
         args_of = (items.born, items.says, exposure, items.as_of, options.optimism)
         found["optimism"] = optimism_part(*args_of)

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.catalog import Catalog
+from recsys.coldstart.optimism import optimism_part
+from recsys.coldstart.options import OptimismSettings
 from recsys.evaluation.baselines import POPULAR_WINDOWS_S, PopularReplay
 from recsys.evaluation.split import Queries
 from recsys.evaluation.touched import Recent
@@ -54,6 +56,8 @@ class Scene:
     """A further part of the score; None = none."""
     texts: TextTable | None = None
     """What the users' own words are to the model; None = they are passed over."""
+    optimism: OptimismSettings = field(default_factory=lambda: OptimismSettings(weight=0.0))
+    """For new items."""
 
     @property
     def n_items(self) -> int:
@@ -131,6 +135,10 @@ class Crowd:
         self._scene, self._now = scene, -np.inf
         self._trend = _UsedTrend(scene, used, np.inf)
         self._frozen = None if frozen_at is None else _UsedTrend(scene, used, frozen_at)
+        self._hope = {np.inf: _Hope(scene, np.inf)}
+        if frozen_at is not None:
+            self._hope[frozen_at] = _Hope(scene, frozen_at)
+        self._frozen_at = np.inf if frozen_at is None else frozen_at
         windows = POPULAR_WINDOWS_S if popular else {}
         self._popular = {
             name: PopularReplay(scene.item, scene.ts, scene.n_items, window_s)
@@ -146,21 +154,44 @@ class Crowd:
 
     def trend(self, query: Query) -> Floats:
         """(N,) what trend and age of the items are now to one user."""
-        return self._with_fresh(query, self._trend.part(query))
+        return self._with_fresh(query, self._trend.part(query), np.inf)
 
     def frozen_trend(self, query: Query) -> Floats:
         """(N,) what the trend of the events before ``frozen_at`` is now to one user."""
         assert self._frozen is not None
-        return self._with_fresh(query, self._frozen.part(query))
+        return self._with_fresh(query, self._frozen.part(query), self._frozen_at)
 
-    def _with_fresh(self, query: Query, trend: Floats) -> Floats:
+    def _with_fresh(self, query: Query, trend: Floats, until: float) -> Floats:
         scene = self._scene
         fresh = fresh_part(query, scene.available_from, self._now, scene.trend_half_lives_s)
-        return trend if fresh is None else trend + fresh
+        if fresh is not None:
+            return trend + fresh
+        hope = self._hope[until].part(self._now)
+        return trend if hope is None else trend + hope
 
     def popular(self) -> dict[str, Floats]:
         """Name -> (N,) counts now."""
         return {name: part.counts for name, part in self._popular.items()}
+
+
+class _Hope:
+    """Optimism for new items, by the events before ``until``."""
+
+    def __init__(self, scene: Scene, until: float) -> None:
+        self._scene, self._replay = scene, None
+        if scene.optimism.weight > 0.0 and bool(np.isfinite(scene.available_from).any()):
+            end = int(np.searchsorted(scene.ts, until, side="left"))
+            log = (scene.item[:end], scene.ts[:end], np.ones(end))
+            self._replay = TrendReplay(*log, scene.n_items, scene.trend_half_lives_s[-1:])
+
+    def part(self, now: float) -> Floats | None:
+        """(N,) at a moment that never goes back; None where there is none."""
+        if self._replay is None:
+            return None
+        self._replay.advance_to(now)
+        born, says = self._scene.available_from, np.isneginf(self._scene.known_after)
+        exposure = self._replay.mass()[:, 0]
+        return optimism_part(born, says, exposure, now, self._scene.optimism)
 
 
 class _UsedTrend:

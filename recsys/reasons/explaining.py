@@ -151,7 +151,7 @@ class _Told:
 
 
 def _of_others(shelf: Shelf, clauses: list[str], rising: Floats | None) -> Reason:
-    """The reason of an item that no event explains; ``rising`` (Ht,) is its trend, if it has any."""
+    """The reason of an item that no event explains; ``rising`` (Ht,) is its trend if it has one."""
     if len(clauses) > 0:
         return {"type": "asked", "clauses": clauses}
     if rising is None:

@@ -40,9 +40,10 @@ from recsys.slate import rank as ranked_of
 from recsys.sources.gather import whole_catalog
 from recsys.trend import TrendReplay
 from tests.benchmarks.quality_parts.judged import against, best_of, bootstrap_of, table, values_of
-from tests.benchmarks.quality_parts.material import Log, dataset
+from tests.benchmarks.quality_parts.material import Floats, Log, dataset
 from tests.benchmarks.quality_parts.others import narrowed
-from tests.benchmarks.quality_parts.systems import Content, Floats, Popular, System, rank, unit_text
+from tests.benchmarks.quality_parts.systems import Content, Popular, System, rank, unit_text
+from tests.benchmarks.slate_parts import optimism
 from tests.benchmarks.slate_parts.newcomers import Newcomers, attributes_of, newcomers
 
 Encode = Callable[[Sequence[str]], Floats]
@@ -157,7 +158,8 @@ def run(name: str, say: Callable[[str], None]) -> dict[str, Any]:
 
     options, tried = chosen(Ground.of(log, begin, encode), newcomers(log, begin, split))
     say(f"cold: chosen {tried['chosen']}")
-    return {**measured(Ground.of(log, split, encode), newcomers(log, split), options), **tried}
+    found = measured(Ground.of(log, split, encode), newcomers(log, split), options)
+    return {**found, **tried, "optimism": optimism.run()}
 
 
 def chosen(ground: Ground, new: Newcomers) -> tuple[ColdstartSettings, dict[str, Any]]:

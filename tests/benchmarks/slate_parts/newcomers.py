@@ -64,13 +64,14 @@ def newcomers(log: Log, start: float, end: float = np.inf) -> Newcomers:
         run = run[(events.ts[run] < end) & (events.item[run] >= 0)]
         right = np.unique(events.item[run[known[run]]])
         if len(right) > 0:
-            text = said_by(is_of[right], is_of[np.unique(events.item[run])], usual, names)
+            touched = is_of[np.unique(events.item[run])]
+            text = said_by(is_of[right], touched, usual, names)
             found.append((float(events.ts[first]), user, int(first), right, text))
     found.sort(key=lambda one: one[:2])
-    moments, users, ends, right, texts = zip(*found, strict=True)
-    bounds = np.concatenate([[0], np.cumsum([len(rows) for rows in right])])
+    moments, users, ends, targets, texts = zip(*found, strict=True)
+    bounds = np.concatenate([[0], np.cumsum([len(rows) for rows in targets])])
     queries = Queries(
-        np.array(users), np.array(moments), np.array(ends), bounds, np.concatenate(right)
+        np.array(users), np.array(moments), np.array(ends), bounds, np.concatenate(targets)
     )
     return Newcomers(queries, list(texts))
 

@@ -30,7 +30,7 @@ ROWS = [
 
 
 def log(rows: list[tuple[str, str, str, float]]) -> EventArrays:
-    return event_arrays(tiny_log(rows), {"x": 0, "y": 1, "z": 2})  # type: ignore[arg-type]
+    return event_arrays(tiny_log(rows), {"x": 0, "y": 1, "z": 2})
 
 
 def counted(*parts: list[tuple[str, str, str, float]]) -> Segments:

@@ -16,9 +16,11 @@ from recsys.coldstart.options import (
 )
 from recsys.coldstart.reading import Heard, Statement
 from recsys.coldstart.told import Told
+from recsys.evaluation.scene import Crowd, Scene
 from recsys.shelf import Evidence, Shelf
 from recsys.slate import SlateOptions, make_slate
-from tests.unit.reranking.worlds import DAY, NOW, shelf_of
+from recsys.trend import TrendReplay
+from tests.unit.reranking.worlds import DAY, NOW, asked_of, shelf_of
 
 
 def statement(shelf: Shelf, wished: list[int], unwished: list[int]) -> Statement:
@@ -74,9 +76,41 @@ def test_each_part_can_be_switched_off(rng: np.random.Generator) -> None:
         optimism=OptimismSettings(weight=0.0),
     )
     told = Told(None, {"age": "3"}, followed)
-    for options, names in ((off, set()), (ColdstartSettings(), {"follows"})):
+    for options, names in ((off, set()), (ColdstartSettings(), {"follows", "optimism"})):
         shelf = replace(shelf_of(rng), coldstart=options)
         features = np.ones((60, 2), np.float32)
         evidence = Evidence(shelf.nobody, told=told)
         slate = make_slate(shelf, evidence, features, NOW, SlateOptions(k=1, explain="none"))
         assert set(slate.items[0].parts) == {"interest", "trend"} | names
+
+
+def test_a_model_that_weighs_age_gets_no_optimism(rng: np.random.Generator) -> None:
+    shelf = replace(shelf_of(rng), coldstart=ColdstartSettings())
+    features = np.ones((60, 2), np.float32)
+    query = shelf.nobody._replace(fresh=np.array([[1.0, 0.0]], np.float32))
+    slate = make_slate(shelf, Evidence(query), features, NOW, SlateOptions(k=1))
+    assert set(slate.items[0].parts) == {"interest", "trend", "fresh"}
+
+
+def test_a_new_item_has_the_same_hope_in_replays_as_in_slates(rng: np.random.Generator) -> None:
+    shelf = replace(shelf_of(rng), coldstart=ColdstartSettings())
+    trend = TrendReplay(np.arange(60), np.full(60, NOW - DAY), np.ones(60), 60, (DAY, 9 * DAY))
+    trend.advance_to(NOW)
+    asked = asked_of(shelf)
+    asked = replace(asked, trend_features=trend.features())
+    catalog = shelf.catalog
+    scene = Scene(
+        items=shelf.items,
+        available_from=catalog.available_from,
+        available_until=catalog.available_until,
+        known_after=np.full(60, -np.inf),
+        item=np.arange(60, dtype=np.int32),
+        ts=np.full(60, NOW - DAY),
+        model=shelf.model,
+        trend_half_lives_s=shelf.trend.half_lives_s,
+        optimism=shelf.coldstart.optimism,
+    )
+    crowd = Crowd(scene, np.ones(2, np.bool_), popular=False)
+    crowd.advance_to(NOW)
+    expected = asked.trend + asked.told["optimism"]
+    np.testing.assert_allclose(crowd.trend(shelf.nobody), expected, rtol=1e-5)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from recsys.catalog import Catalog
+from recsys.coldstart.options import ColdstartSettings, OptimismSettings
 from recsys.interest.model import ItemTable
 from recsys.interest.zero_shot import ZeroShot
 from recsys.ranking import RankingWeights
@@ -38,7 +39,9 @@ def shelf_of(rng: np.random.Generator, n: int = 60, n_dims: int = 8, n_kinds: in
     interest = InterestSettings(half_lives_s=(DAY, 30 * DAY), negative_half_lives_s=(DAY,))
     trend = TrendSettings(half_lives_s=(DAY, 9 * DAY))
     items = ItemTable.all_warm(vectors)
-    return Shelf(catalog, items, ZeroShot(interest, weights), interest, trend)
+    cold = ColdstartSettings(optimism=OptimismSettings(weight=0.0))
+    model = ZeroShot(interest, weights)
+    return Shelf(catalog, items, model, interest, trend, coldstart=cold)
 
 
 def evidence_of(shelf: Shelf, rng: np.random.Generator, n: int = 12) -> Evidence:
