@@ -8,6 +8,7 @@ Only a bundle that knows nothing from the split on is used.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from pipelines.job import (
 )
 from pipelines.past import Past, read_events, read_past, scatter
 from pipelines.splits import Split, parse_split, share_of
+from pipelines.told import told_of
 from recsys.bundle_manifest import load_manifest
 from recsys.errors import ConfigError, DataError, LeakageError
 from recsys.evaluation.baselines import POPULAR_WINDOWS_S
@@ -122,7 +124,7 @@ def run(
         whole = chosen.queries(past)
         first = float(whole.as_of.min()) if chosen.start is None else chosen.start
         is_future = _check_time(job, bundle_id, first, allow_future_bundle)
-    report = _measured(past, chosen, whole, k, stages)
+    report = _measured(job, past, chosen, whole, k, stages)
     if composition:
         with timed(stages, "composition"):
             report["composition"] = _composition(job, past, chosen, whole, report)
@@ -143,7 +145,7 @@ def run(
 
 
 def _measured(
-    past: Past, split: Split, whole: Queries, k: int, stages: dict[str, float]
+    job: Job, past: Past, split: Split, whole: Queries, k: int, stages: dict[str, float]
 ) -> dict[str, Any]:
     settings = past.settings.evaluation
     queries = draw_users(whole, settings.max_queries, np.random.default_rng(settings.seed))
@@ -151,7 +153,7 @@ def _measured(
     with ray_session():
         scene = ray.put(past.scene)
         with timed(stages, "new"):
-            new = _new(past, scene, _nonempty(queries, ~repeat), split.start, k)
+            new = _new(job, past, scene, _nonempty(queries, ~repeat), split.start, k)
         with timed(stages, "repeats"):
             again = _nonempty(queries, repeat)
             repeats = _repeats(past, scene, again, k) if len(again) > 0 else None
@@ -225,10 +227,12 @@ def _circumstances(past: Past) -> dict[str, Any]:
     }
 
 
-def _new(past: Past, scene: Any, queries: Queries, start: float | None, k: int) -> Outcome:
+def _new(job: Job, past: Past, scene: Any, queries: Queries, start: Any, k: int) -> Outcome:
     if len(queries) == 0:
         raise DataError("split", "leaves only repeats to ask for", "Choose an earlier split")
     asked = ask(past.events, past.scene, queries, past.touches, past.settings)
+    users = [past.events.user_ids[user] for user in asked.queries.user.tolist()]
+    asked = replace(asked, told=told_of(job, past, users))
     asked = with_baselines(asked, past.events, past.scene, past.positive, past.settings, start)
     result = scatter("new to the user", score_new, scene, asked, (k, start))
     outcome = Outcome(asked.queries, new_systems(start), result, k)

@@ -13,7 +13,6 @@ import ray
 
 from pipelines.past import Past, scatter
 from pipelines.splits import Split
-from recsys.catalog import aligned_rows
 from recsys.errors import DataError
 from recsys.evaluation.composition import (
     ENCODER,
@@ -144,11 +143,8 @@ def _asked(past: Past, queries: Queries) -> Asked:
 def _shelf(past: Past) -> Shelf:
     scene, settings = past.scene, past.settings
     given = (settings.interest, settings.trend, scene.neighbours)
-    graph = past.bundle.graph
-    if graph is not None:
-        graph = graph.aligned(aligned_rows(past.catalog.item_ids, past.bundle.catalog.index))
-    cold = settings.coldstart
-    return Shelf(past.catalog, scene.items, scene.model, *given, graph, coldstart=cold)
+    cold = (scene.segments, settings.coldstart)
+    return Shelf(past.catalog, scene.items, scene.model, *given, past.graph, *cold)
 
 
 def _new_queries(past: Past, queries: Queries) -> Queries:

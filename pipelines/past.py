@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from recsys.errors import DataError
 from recsys.evaluation.scene import Asked, Scene, parts_of, scene_of, stacked
 from recsys.evaluation.touched import Touches
 from recsys.events import EventArrays, event_arrays
+from recsys.graph.interest_graph import InterestGraph
 from recsys.interest.beside import AlignedNeighbours
 from recsys.interest.zero_shot import is_positive
 from recsys.ledger import open_ledger
@@ -48,6 +50,14 @@ class Past:
     touches: Touches
     settings: Settings
     """The job's, with the bundle's in the sections that a bundle fixes."""
+
+    @cached_property
+    def graph(self) -> InterestGraph | None:
+        """The interests of the bundle, for the current items; None = it has none."""
+        if self.bundle.graph is None:
+            return None
+        rows = aligned_rows(self.catalog.item_ids, self.bundle.catalog.index)
+        return self.bundle.graph.aligned(rows)
 
 
 def read_events(job: Job) -> pa.Table:
@@ -90,8 +100,8 @@ def read_past(job: Job, bundle_id: str | None = None, table: pa.Table | None = N
     lives = settings.trend.half_lives_s
     scene = scene_of(events, positive, catalog, items, bundle.model, lives)
     neighbours = None
+    rows = aligned_rows(catalog.item_ids, bundle.catalog.index)
     if bundle.neighbours is not None:
-        rows = aligned_rows(catalog.item_ids, bundle.catalog.index)
         neighbours = AlignedNeighbours(bundle.neighbours, rows)
     return Past(
         bundle=bundle,
@@ -103,7 +113,8 @@ def read_past(job: Job, bundle_id: str | None = None, table: pa.Table | None = N
             own=bundle.weights.own,
             neighbours=neighbours,
             texts=None if words is None else words.table,
-            optimism=settings.coldstart.optimism,
+            coldstart=settings.coldstart,
+            segments=None if bundle.segments is None else bundle.segments.aligned(rows),
         ),
         touches=Touches(events, settings.data.passive_kinds),
         settings=settings,

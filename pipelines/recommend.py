@@ -8,6 +8,7 @@ those that came after the bundle was made included.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,6 +35,7 @@ from pipelines.job import (
     timed,
 )
 from pipelines.past import Past, read_past, scatter
+from pipelines.told import told_of
 from recsys.errors import ConfigError, DataError, LeakageError
 from recsys.evaluation.protocol import ask, recommend, with_habits
 from recsys.evaluation.scene import Asked
@@ -43,6 +45,7 @@ from recsys.interest.replay import ends_before
 from recsys.rights.staged import remember_output
 from recsys.schema import TIMESTAMP
 
+SAID = "interests"
 SEEN = ("exclude", "include")
 
 RECOMMENDATIONS = pa.schema(
@@ -69,7 +72,8 @@ def run(  # noqa: PLR0913, PLR0917 - the options of the command
 
     Args:
         job: store, ledger, tenant and settings.
-        queries: Parquet file with ``user_id`` (string) and ``ts`` (timestamp, or Unix seconds).
+        queries: Parquet file with ``user_id`` (string) and ``ts`` (timestamp, or Unix seconds), and
+            perhaps ``interests``: what the user says ("science fiction, no horror"), or null.
         out: Parquet file to write: ``RECOMMENDATIONS``, in the order of the queries, best first.
         k: most items per query; positive.
         seen: ``exclude`` or ``include`` what the user has touched.
@@ -92,7 +96,7 @@ def run(  # noqa: PLR0913, PLR0917 - the options of the command
         past = read_past(job, bundle_id)
     n_future = _check(past, asked, job, allow_future_bundle)
     with timed(stages, "recommend"):
-        table = _answers(past, asked, k, seen == "exclude")
+        table = _answers(job, past, asked, k, seen == "exclude")
     marks = {
         "bundle_id": past.bundle.bundle_id,
         "bundle_from_the_future": str(n_future > 0).lower(),
@@ -115,7 +119,7 @@ def run(  # noqa: PLR0913, PLR0917 - the options of the command
 
 
 def read_queries(path: str | Path) -> pa.Table:
-    """A query file as ``user_id`` (string) and ``ts`` (``TIMESTAMP``).
+    """A query file as ``user_id`` (string), ``ts`` (``TIMESTAMP``) and perhaps ``interests``.
 
     Raises:
         ConfigError: if it cannot be read, lacks a column, or holds nulls or other types.
@@ -138,7 +142,11 @@ def read_queries(path: str | Path) -> pa.Table:
         raise ConfigError(f"queries {path}", f"have wrong types ({error})", _REMEDY) from error
     if any(column.null_count for column in found.columns):
         raise ConfigError(f"queries {path}", "hold empty cells", _REMEDY)
-    return found
+    if SAID not in table.column_names:
+        return found
+    if not pa.types.is_string(table[SAID].type):
+        raise ConfigError(f"queries {path}", f"have {SAID} that are no strings", _REMEDY)
+    return found.append_column(SAID, table[SAID])
 
 
 def _utc(ts: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -165,12 +173,15 @@ def _check(past: Past, asked: pa.Table, job: Job, allowed: bool) -> int:
     return n_early
 
 
-def _answers(past: Past, table: pa.Table, k: int, exclude_seen: bool) -> pa.Table:
+def _answers(job: Job, past: Past, table: pa.Table, k: int, exclude_seen: bool) -> pa.Table:
     moments = timestamps_s(table["ts"])
     index = {user_id: row for row, user_id in enumerate(past.events.user_ids)}
     user = np.array([index.get(u, -1) for u in table["user_id"].to_pylist()], np.int64)
     order = np.argsort(moments, kind="stable")
     asked = _asked(past, user[order], moments[order], exclude_seen)
+    in_time = table.take(pa.array(order))
+    said = in_time[SAID].to_pylist() if SAID in table.column_names else None
+    asked = replace(asked, told=told_of(job, past, in_time["user_id"].to_pylist(), said))
     with ray_session():
         scene = ray.put(past.scene)
         found = scatter("recommend", recommend, scene, asked, (k, exclude_seen))

@@ -38,7 +38,7 @@ class SegmentSettings(Section):
     """Of the log of how much likelier an item is in a user's segments than in the population, in
     the mean over attributes, for a user of whom nothing else is known."""
     fades_at: PositiveFloat = 3.0
-    """Mass of a user's own events at which half the weight is left."""
+    """Items that a user has touched at which half the weight is left."""
     strength: PositiveFloat = 1_000.0
     """Events of the population that are added to those of a segment: the more, the less it says."""
     half_life_s: PositiveFloat = 120 * _DAY_S

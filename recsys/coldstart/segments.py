@@ -4,8 +4,8 @@
     lift_i = mean over a user's segments g of  log[ (n_gi + m p_i) / ((n_g + m) p_i) ]
 
 with ``p`` the shares of the population and ``m`` the strength of the prior: of a segment with few
-events hardly anything is left, and of a rare item too. The weight of the lift fades as the user's
-own mass grows: by a half at ``fades_at``. Numbers make segments of ten (ages 20 to 29).
+events hardly anything is left, and of a rare item too. The weight of the lift fades with the items
+that the user has touched: by a half at ``fades_at``. Numbers make segments of ten (ages 20 to 29).
 
 Counts are sums, so partitions are merged by addition; segments of few users are never published.
 """
@@ -209,12 +209,6 @@ class Segments:
         return replace(self, item=place[self.item], everybody=everybody)
 
 
-def fading(mass_now: Floats | None, options: SegmentSettings) -> float:
-    """What is left of a weight for a user of whom something is known: 1 for somebody new.
-
-    Args:
-        mass_now: (H,) mass of each half-life of the user's own events; None = there is none.
-        options: the mass at which a half is left.
-    """
-    own = 0.0 if mass_now is None else float(np.max(mass_now, initial=0.0))
-    return options.fades_at / (options.fades_at + own)
+def fading(n_seen: int, options: SegmentSettings) -> float:
+    """What is left of a weight for a user who has touched some items: 1 for somebody new."""
+    return options.fades_at / (options.fades_at + n_seen)

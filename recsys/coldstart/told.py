@@ -51,7 +51,7 @@ def told_parts(
     told: Told,
     items: ItemFacts,
     segments: Segments | None,
-    mass_now: Floats | None,
+    n_seen: int,
     options: ColdstartSettings,
     is_ageless: bool = True,
 ) -> dict[str, Floats]:
@@ -61,7 +61,7 @@ def told_parts(
         told: of the user.
         items: of the catalog.
         segments: of the bundle; None = it has none.
-        mass_now: (H,) of the user's own events; None = there is none.
+        n_seen: items that the user has touched.
         options: what counts, and how much.
         is_ageless: whether the age of items has no part in the score yet; else none is added.
     """
@@ -72,7 +72,7 @@ def told_parts(
     if told.attributes and segments is not None and options.segments.weight > 0.0:
         own = segments.of(told.attributes)
         if len(own) > 0:
-            weight = np.float32(options.segments.weight * fading(mass_now, options.segments))
+            weight = np.float32(options.segments.weight * fading(n_seen, options.segments))
             found["segments"] = weight * segments.lift(own, options.segments.strength)
     if told.followed is not None and options.follows.weight > 0.0:
         follows, n = options.follows, len(items.born)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from recsys.coldstart.told import ItemFacts, not_wished, told_parts
 from recsys.evaluation.baselines import DECAYED_MEAN, LAST_ITEM, POPULAR_WINDOWS_S
 from recsys.evaluation.ranks import ranks_of
 from recsys.evaluation.scene import Asked, Bools, Crowd, Ints, Scene
@@ -200,6 +201,9 @@ def recommend(scene: Scene, asked: Asked, k: int, exclude_seen: bool = True) -> 
         crowd.advance_to(as_of)
         allowed = scene.candidates(as_of)
         scored = _ours(scene, asked, q, dots, crowd)
+        if asked.told is not None:
+            unwished = not_wished(asked.told[q], scene.items.directions, scene.coldstart)
+            allowed &= True if unwished is None else ~unwished
         if exclude_seen:
             allowed[seen] = False
         elif asked.own is not None:
@@ -224,7 +228,20 @@ def _sum(scene: Scene, asked: Asked, q: int, found: tuple[str, Floats, Floats]) 
         item, ts, importance = asked.recent[name].of(q)
         as_of = float(asked.queries.as_of[q])
         parts["neighbours"] = scene.neighbours.part(item, ts, as_of, importance)
+    parts.update(_told(scene, asked, q))
     return total(parts)
+
+
+def _told(scene: Scene, asked: Asked, q: int) -> dict[str, Floats]:
+    """What is known of a user beside events; optimism is a part of the trend here."""
+    if asked.told is None:
+        return {}
+    as_of, n_seen = float(asked.queries.as_of[q]), int(np.diff(asked.seen_bounds[q : q + 2])[0])
+    nothing = np.zeros((scene.n_items, 1), np.float32)
+    says = np.isneginf(scene.known_after)
+    items = ItemFacts(scene.items.directions, scene.available_from, says, nothing, as_of)
+    given = (scene.segments, n_seen, scene.coldstart)
+    return told_parts(asked.told[q], items, *given, is_ageless=False)
 
 
 def _used(asked: Asked) -> Bools:

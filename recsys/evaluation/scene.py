@@ -16,7 +16,9 @@ import numpy.typing as npt
 
 from recsys.catalog import Catalog
 from recsys.coldstart.optimism import optimism_part
-from recsys.coldstart.options import OptimismSettings
+from recsys.coldstart.options import ColdstartSettings, OptimismSettings
+from recsys.coldstart.segments import Segments
+from recsys.coldstart.told import Told
 from recsys.evaluation.baselines import POPULAR_WINDOWS_S, PopularReplay
 from recsys.evaluation.split import Queries
 from recsys.evaluation.touched import Recent
@@ -29,6 +31,10 @@ from recsys.trend import TrendReplay
 Ints = npt.NDArray[np.int64]
 Times = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+
+
+def _no_optimism() -> ColdstartSettings:
+    return ColdstartSettings(optimism=OptimismSettings(weight=0.0))
 
 
 @dataclass(frozen=True)
@@ -56,8 +62,10 @@ class Scene:
     """A further part of the score; None = none."""
     texts: TextTable | None = None
     """What the users' own words are to the model; None = they are passed over."""
-    optimism: OptimismSettings = field(default_factory=lambda: OptimismSettings(weight=0.0))
-    """For new items."""
+    coldstart: ColdstartSettings = field(default_factory=_no_optimism)
+    """What counts of users and items of which little is known."""
+    segments: Segments | None = None
+    """What users choose who share an attribute; None = that is not known."""
 
     @property
     def n_items(self) -> int:
@@ -98,6 +106,8 @@ class Asked:
     """(P, H) log(1 + own mass) of the touched items."""
     own_count: Floats | None = None
     """(P,) how often the user chose each touched item."""
+    told: tuple[Told, ...] | None = None
+    """(Q,) what is known of the users beside events; None = nothing."""
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -116,6 +126,7 @@ class Asked:
             recent={name: recent.part(start, stop) for name, recent in self.recent.items()},
             own=None if self.own is None else self.own[first:last],
             own_count=None if self.own_count is None else self.own_count[first:last],
+            told=None if self.told is None else self.told[start:stop],
         )
 
 
@@ -179,7 +190,7 @@ class _Hope:
 
     def __init__(self, scene: Scene, until: float) -> None:
         self._scene, self._replay = scene, None
-        if scene.optimism.weight > 0.0 and bool(np.isfinite(scene.available_from).any()):
+        if scene.coldstart.optimism.weight > 0.0 and bool(np.isfinite(scene.available_from).any()):
             end = int(np.searchsorted(scene.ts, until, side="left"))
             log = (scene.item[:end], scene.ts[:end], np.ones(end))
             self._replay = TrendReplay(*log, scene.n_items, scene.trend_half_lives_s[-1:])
@@ -191,7 +202,7 @@ class _Hope:
         self._replay.advance_to(now)
         born, says = self._scene.available_from, np.isneginf(self._scene.known_after)
         exposure = self._replay.mass()[:, 0]
-        return optimism_part(born, says, exposure, now, self._scene.optimism)
+        return optimism_part(born, says, exposure, now, self._scene.coldstart.optimism)
 
 
 class _UsedTrend:

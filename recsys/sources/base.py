@@ -60,7 +60,7 @@ class Asked:
         catalog = shelf.catalog
         facts = (shelf.items.directions, catalog.available_from, catalog.has_text)
         items = ItemFacts(*facts, self.trend_features, self.as_of)
-        given = (shelf.segments, evidence.mass_now, shelf.coldstart, self.fresh is None)
+        given = (shelf.segments, len(evidence.seen), shelf.coldstart, self.fresh is None)
         return told_parts(evidence.told, items, *given)
 
 

@@ -108,7 +108,7 @@ def test_a_new_item_has_the_same_hope_in_replays_as_in_slates(rng: np.random.Gen
         ts=np.full(60, NOW - DAY),
         model=shelf.model,
         trend_half_lives_s=shelf.trend.half_lives_s,
-        optimism=shelf.coldstart.optimism,
+        coldstart=shelf.coldstart,
     )
     crowd = Crowd(scene, np.ones(2, np.bool_), popular=False)
     crowd.advance_to(NOW)
