@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from recsys.coldstart.options import ColdstartSettings, OptimismSettings
 from recsys.interest.model import ItemTable
 from recsys.interest.zero_shot import ZeroShot
 from recsys.ranking import default_weights
@@ -37,7 +38,8 @@ def shelf() -> Shelf:
     vectors = np.tile(np.array([[1.0, 0.0]], np.float32), (12, 1))
     vectors[:, 0] -= np.arange(12, dtype=np.float32) / 20
     model = ZeroShot(interest, default_weights(interest, trend))
-    return Shelf(shop(), ItemTable.all_warm(vectors), model, interest, trend)
+    plain = ColdstartSettings(optimism=OptimismSettings(weight=0.0))
+    return Shelf(shop(), ItemTable.all_warm(vectors), model, interest, trend, coldstart=plain)
 
 
 def slate(shelf: Shelf, rules: BoundRules | None, **options: object) -> Slate:
