@@ -58,6 +58,8 @@ from pipelines.train_text import ReadTexts, read_texts
 from pipelines.train_worker import Shared, Work
 from recsys.encoder.weights import EncoderFiles
 from recsys.errors import DataError, UnavailableError
+from recsys.item_side import check_no_item_side
+from recsys.settings import Settings
 from recsys.training.export import Exported
 from recsys.training.fitting import MIN_QUESTIONS
 from recsys.training.options import TrainSettings
@@ -82,13 +84,14 @@ def run(job: Job, options: Options | None = None) -> dict[str, Any]:
         NotFoundError: if the store holds nothing of the tenant.
         DataError: if there is no event, or none that is positive.
         ConfigError: if an unfinished run of this name was asked something else, or this machine,
-            where no node can join, lacks room for the fewest workers.
+            where no node can join, lacks room for the fewest workers, or item profiles are asked
+            for, which no bundle can hold.
         ConflictError: if another bundle was published while this one's profiles were made.
     """
     options = options or Options()
     began_at = time.time() - options.spent_s
     stages: dict[str, float] = {}
-    check_mlflow(job.settings.train)
+    _check(job.settings)
     _quiet()
     with ray_session():
         room = _scaling(job.settings.train)
@@ -131,6 +134,12 @@ def run(job: Job, options: Options | None = None) -> dict[str, Any]:
     }
     run_.finish({"bundle_id": published["bundle_id"], **draft.quality})
     return report
+
+
+def _check(settings: Settings) -> None:
+    """Refuse early what can only fail later."""
+    check_mlflow(settings.train)
+    check_no_item_side(settings.model)
 
 
 def _result(

@@ -42,6 +42,7 @@ from recsys.graph.stored import graph_files, graph_of
 from recsys.interest import stored
 from recsys.interest.beside import NeighbourPart
 from recsys.interest.model import InterestModel, ItemTable
+from recsys.item_side import check_no_item_side
 from recsys.ranking import RankingWeights
 from recsys.retrieval import FaissRetriever, Retriever, index_from_bytes
 from recsys.settings import Settings
@@ -156,7 +157,9 @@ def publish_bundle(
 
     Raises:
         ConflictError: if somebody else published meanwhile.
+        ConfigError: if the settings ask for item profiles, which no bundle can hold.
     """
+    check_no_item_side(draft.settings.model)
     current, token = store.read_pointer(pointer_path(tenant))
     manifest = _content(store, tenant, draft)
     path = manifest_path(tenant, manifest["bundle_id"])

@@ -30,6 +30,7 @@ DEFAULT_TREND = 1.0
 PARTS = ("interest", "negative", "trend", "own")
 TOLD = ("statement", "segments", "follows", "optimism")
 """Parts of a score that are read beside the events (``recsys.coldstart``), in their order."""
+FURTHER = ("fresh", "neighbours", "item_side", *TOLD)
 
 _LANES = 64
 
@@ -134,9 +135,9 @@ def parts(
 
 
 def total(found: Mapping[str, Floats]) -> Floats:
-    """The score of parts: interest, trend and, where they are, the others, in this order."""
+    """The score of parts: interest, trend and, where they are, those of ``FURTHER``, in order."""
     score = found["interest"] + found["trend"]
-    for name in ("fresh", "neighbours", *TOLD):
+    for name in FURTHER:
         if name in found:
             score = score + found[name]
     return score

@@ -195,18 +195,9 @@ def recommend(scene: Scene, asked: Asked, k: int, exclude_seen: bool = True) -> 
     """
     rows = np.full((len(asked), k), -1, np.int32)
     scores = np.zeros((len(asked), k), np.float32)
-    crowd = Crowd(scene, _used(asked), popular=False)
-    for q, dots in _walk(scene, asked):
-        as_of, _, _, seen = _query(asked, q)
-        crowd.advance_to(as_of)
-        allowed = scene.candidates(as_of)
-        scored = _ours(scene, asked, q, dots, crowd)
-        if asked.told is not None:
-            unwished = not_wished(asked.told[q], scene.items.directions, scene.coldstart)
-            allowed &= True if unwished is None else ~unwished
-        if exclude_seen:
-            allowed[seen] = False
-        elif asked.own is not None:
+    for q, scored, allowed in walk_ours(scene, asked, exclude_seen):
+        seen = asked.seen[asked.seen_bounds[q] : asked.seen_bounds[q + 1]]
+        if not exclude_seen and asked.own is not None:
             habits = asked.own[asked.seen_bounds[q] : asked.seen_bounds[q + 1]]
             scored[seen] += _own_part(scene, habits)
         best = top_k(scored, allowed, k)
@@ -214,10 +205,29 @@ def recommend(scene: Scene, asked: Asked, k: int, exclude_seen: bool = True) -> 
     return {"rows": rows, "scores": scores}
 
 
+def walk_ours(
+    scene: Scene, asked: Asked, exclude_seen: bool = True
+) -> Iterator[tuple[int, Floats, Bools]]:
+    """Each query with (N,) our scores and (N,) what may be recommended; by time."""
+    crowd = Crowd(scene, _used(asked), popular=False)
+    for q, dots in _walk(scene, asked):
+        as_of, _, _, seen = _query(asked, q)
+        crowd.advance_to(as_of)
+        allowed = scene.candidates(as_of)
+        if asked.told is not None:
+            unwished = not_wished(asked.told[q], scene.items.directions, scene.coldstart)
+            allowed &= True if unwished is None else ~unwished
+        if exclude_seen:
+            allowed[seen] = False
+        yield q, _ours(scene, asked, q, dots, crowd), allowed
+
+
 def _ours(scene: Scene, asked: Asked, q: int, dots: dict[str, Floats], crowd: Crowd) -> Floats:
     """(N,) our scores of one query."""
-    trend = crowd.trend(asked.u[OURS].of(q))
-    return _sum(scene, asked, q, (OURS, dots[OURS], trend))
+    query = asked.u[OURS].of(q)
+    scores = _sum(scene, asked, q, (OURS, dots[OURS], crowd.trend(query)))
+    side = crowd.item_side(query)
+    return scores if side is None else scores + side
 
 
 def _sum(scene: Scene, asked: Asked, q: int, found: tuple[str, Floats, Floats]) -> Floats:

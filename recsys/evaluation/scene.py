@@ -25,6 +25,7 @@ from recsys.evaluation.touched import Recent
 from recsys.events import UNKNOWN_ITEM, EventArrays
 from recsys.interest.beside import NeighbourPart
 from recsys.interest.model import InterestModel, ItemTable, Query, TextTable
+from recsys.item_side import ItemSideOptions, ItemSideReplay, Takers
 from recsys.ranking import Floats, fresh_part, trend_part
 from recsys.trend import TrendReplay
 
@@ -66,6 +67,8 @@ class Scene:
     """What counts of users and items of which little is known."""
     segments: Segments | None = None
     """What users choose who share an attribute; None = that is not known."""
+    item_side: tuple[Takers, ItemSideOptions] | None = None
+    """Profiles of the items, as a further part of our score, not of the frozen one; None = none."""
 
     @property
     def n_items(self) -> int:
@@ -150,6 +153,10 @@ class Crowd:
         if frozen_at is not None:
             self._hope[frozen_at] = _Hope(scene, frozen_at)
         self._frozen_at = np.inf if frozen_at is None else frozen_at
+        self._item_side = None
+        if scene.item_side is not None:
+            takers, options = scene.item_side
+            self._item_side = ItemSideReplay(takers, scene.n_items, options)
         windows = POPULAR_WINDOWS_S if popular else {}
         self._popular = {
             name: PopularReplay(scene.item, scene.ts, scene.n_items, window_s)
@@ -159,7 +166,7 @@ class Crowd:
     def advance_to(self, now: float) -> None:
         """Count every event before ``now``."""
         self._now = now
-        for part in (self._trend, self._frozen, *self._popular.values()):
+        for part in (self._trend, self._frozen, self._item_side, *self._popular.values()):
             if part is not None:
                 part.advance_to(now)
 
@@ -179,6 +186,10 @@ class Crowd:
             return trend + fresh
         hope = self._hope[until].part(self._now)
         return trend if hope is None else trend + hope
+
+    def item_side(self, query: Query) -> Floats | None:
+        """(N,) what the profiles of the items are now to one user; None where there are none."""
+        return None if self._item_side is None else self._item_side.part(query.vectors[0])
 
     def popular(self) -> dict[str, Floats]:
         """Name -> (N,) counts now."""

@@ -20,8 +20,10 @@ from recsys.catalog import Catalog
 from recsys.errors import DataError
 from recsys.evaluation.split import time_at_share
 from recsys.events import EventArrays
+from recsys.item_side import ItemSideOptions
 from recsys.settings import Settings
 from recsys.training.export import Exported, exported
+from recsys.training.item_side_choice import choose_item_side
 from recsys.training.learner import Learner
 from recsys.training.network import Balance
 from recsys.training.sequences import Pack, pack, packs, questions, user_rows
@@ -53,6 +55,8 @@ class Fitted:
     """Figures of every epoch: phase, stale_share, epoch, loss; in a pilot ndcg, hits, balance."""
     best: dict[str, Any] = field(default_factory=dict)
     """What the pilot chose: stale_share, n_epochs, balance, ndcg; empty without a pilot."""
+    item_side: ItemSideOptions | None = None
+    """How loud the items' own profiles are; None = they are not used."""
 
 
 @dataclass
@@ -144,9 +148,13 @@ def fit(
     if settings.train.pilot:
         piloted = pilot(events, catalog, text, settings, _told(history, on_epoch), language)
     best, kept = piloted.best, piloted.restored()
+    side: ItemSideOptions | None = None
     if kept is not None:
         ready = exported(kept.network, kept.surroundings, settings)
-        return Fitted(ready, kept, history, best)
+        if settings.model.item_profile:
+            side, best["item_side"] = choose_item_side(events, catalog, ready, settings)
+        if not settings.train.refit:
+            return Fitted(ready, kept, history, best, side)
     whole = Material.of(events, catalog, text, settings)
     if best:
         settings = with_training(
@@ -158,7 +166,7 @@ def fit(
             break
     learner.network.rebalance(balance_of(best))
     learner.refresh()
-    return Fitted(exported(learner.network, whole.log, settings), learner, history, best)
+    return Fitted(exported(learner.network, whole.log, settings), learner, history, best, side)
 
 
 def epochs(learner: Learner, material: Material, settings: Settings) -> Iterator[dict[str, Any]]:
@@ -237,7 +245,7 @@ def pilot(
 
     Returns:
         The best number of epochs and share of cutoffs, and the network that had it where
-        ``train.refit`` is false.
+        ``train.refit`` is false or item profiles are chosen with it.
     """
     try:
         since = time_at_share(events.ts, 1.0 - settings.ranking.validation_share)
@@ -256,7 +264,8 @@ def pilot(
             if found["n"] < MIN_QUESTIONS:
                 return Piloted()
             whole_figures = {"phase": "pilot", "stale_share": share, **figures, **found}
-            piloted.see(whole_figures, None if settings.train.refit else learner)
+            is_kept = settings.model.item_profile or not settings.train.refit
+            piloted.see(whole_figures, learner if is_kept else None)
             since_best = 0 if found["ndcg"] > mine else since_best + 1
             mine = max(mine, found["ndcg"])
             if told(whole_figures) or since_best >= settings.train.patience:

@@ -39,6 +39,9 @@ class ModelSettings(Section):
     """Latest events of a user that transitions start from."""
     transition_ridge: PositiveFloat = 50.0
     """Weight of the penalty on transitions."""
+    item_profile: bool = False
+    """Whether the decayed mean of what those asked for who chose an item (``recsys.item_side``) is
+    a part of the score, if the pilot finds it better; in evaluation only, no bundle can hold it."""
     learn_half_lives: bool = True
     """False keeps the half-lives where they begin: at quantiles of the log's time gaps."""
     kernel: Literal["exponential", "hyperbolic", "power_law"] = "exponential"

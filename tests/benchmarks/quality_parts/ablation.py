@@ -22,6 +22,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "no transitions": ("model.use_transitions=false",),
     "no negative feedback": ("interest.negative_importance={}",),
     "no virtual cutoffs": ("train.stale_shares=[0.0]",),
+    "item profile": ("model.item_profile=true",),
     "hyperbolic": ("model.kernel=hyperbolic",),
     "power law": ("model.kernel=power_law",),
 }

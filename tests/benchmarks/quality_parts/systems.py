@@ -21,6 +21,7 @@ from recsys.evaluation.touched import last_positive, recent_before
 from recsys.interest.model import ItemTable, nobody
 from recsys.interest.replay import ReplayQueries, ends_before, replay
 from recsys.interest.zero_shot import ZeroShot, signed_importance
+from recsys.item_side import ItemSideReplay
 from recsys.neighbours import Neighbours
 from recsys.ranking import (
     default_weights,
@@ -82,6 +83,10 @@ class Ours:
         lives = scene.trend_half_lives_s
         self._trend = TrendReplay(scene.item[:n], scene.ts[:n], np.ones(n), scene.n_items, lives)
         self._none = np.zeros((scene.n_items, len(lives)), np.float32)
+        self._item_side = None
+        if scene.item_side is not None and frozen_at is None:
+            takers, options = scene.item_side
+            self._item_side = ItemSideReplay(takers, scene.n_items, options)
         self._recent = None
         if scene.neighbours is not None:
             self._recent = recent_before(log.events, queries.user, end, interest, log.settings.data)
@@ -106,6 +111,9 @@ class Ours:
         if self._scene.neighbours is not None and self._recent is not None:
             item, ts, importance = self._recent.of(q)
             parts["neighbours"] = self._scene.neighbours.part(item, ts, as_of, importance)
+        if self._item_side is not None:
+            self._item_side.advance_to(as_of)
+            parts["item_side"] = self._item_side.part(self._query.vectors[q])
         return total(parts)
 
     def _interest(self, q: int) -> Floats:

@@ -18,6 +18,7 @@ import torch
 
 from recsys.evaluation.scene import Scene, scene_of
 from recsys.interest.model import ItemTable
+from recsys.item_side import ItemSideOptions, takers_of
 from recsys.settings import InterestSettings, Settings
 from recsys.training.export import Exported, exported
 from recsys.training.fitting import Fitted, Material, epochs, fit, with_training
@@ -43,6 +44,8 @@ class Served:
     history: list[dict[str, Any]]
     best: dict[str, Any]
     """What the pilot chose."""
+    item_side: ItemSideOptions | None = None
+    """How loud the items' own profiles are; None = they are not used."""
 
     @property
     def interest(self) -> InterestSettings:
@@ -55,7 +58,11 @@ class Served:
         lives = self.settings.trend.half_lives_s
         model = self.exported.model
         found = scene_of(log.events, log.positive, log.catalog, items, model, lives)
-        return replace(found, neighbours=self.exported.transitions)
+        side = None
+        if self.item_side is not None:
+            known = (model, items, self.interest)
+            side = takers_of(log.events, log.positive, *known), self.item_side
+        return replace(found, neighbours=self.exported.transitions, item_side=side)
 
     def notes(self) -> dict[str, Any]:
         """How it was trained, for the report."""
@@ -95,7 +102,8 @@ def train(
     else:
         found = _plainly(known, settings, told, budget_s)
     seconds = time.perf_counter() - started
-    return Served(found.exported, settings, seconds, found.history, found.best)
+    how = (found.history, found.best, found.item_side)
+    return Served(found.exported, settings, seconds, *how)
 
 
 def seeded(settings: Settings, seed: int) -> Settings:
