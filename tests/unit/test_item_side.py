@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from recsys.bundle_manifest import current_bundle_id
 from recsys.errors import ConfigError
 from recsys.events import EventArrays
 from recsys.interest.model import ItemTable
@@ -18,7 +20,11 @@ from recsys.item_side import (
     takers_of,
 )
 from recsys.ranking import default_weights
+from recsys.schema import DEFAULT_TENANT
 from recsys.settings import load
+from recsys.store import Store
+from recsys.testing.fakes import tiny_items
+from recsys.testing.models import random_bundle
 from tests.unit.training.logs import events, settings
 
 N_ITEMS, N_DIMS, LIFE_S = 6, 4, 3_600.0
@@ -119,3 +125,11 @@ def test_no_bundle_can_ask_for_item_profiles() -> None:
     check_no_item_side(load().model)
     with pytest.raises(ConfigError, match="Leave it out"):
         check_no_item_side(load(assignments=["model.item_profile=true"]).model)
+
+
+def test_a_bundle_that_asks_for_item_profiles_is_not_published(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    asked_for = settings("model.item_profile=true")
+    with pytest.raises(ConfigError, match=r"model\.item_profile"):
+        random_bundle(store, tiny_items({"a": "film", "b": "song"}), 1e9, asked_for)
+    assert current_bundle_id(store, DEFAULT_TENANT) is None
