@@ -41,7 +41,9 @@ def gateway(bundle: Bundle, pool: LocalPool, gateway: Gateway, people: People) -
     segments = Segments(("plan=gold",), *of_plan, np.ones(n, np.float32))
     bundle = replace(bundle, segments=segments)
     encode = gateway.newcomers._encode
-    return Gateway(bundle, pool, gateway.settings, lambda: NOW, encode, gateway.rules, people=people)
+    return Gateway(
+        bundle, pool, gateway.settings, lambda: NOW, encode, gateway.rules, people=people
+    )
 
 
 @pytest.fixture
