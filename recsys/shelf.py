@@ -16,6 +16,7 @@ from recsys.coldstart.told import Told
 from recsys.graph.interest_graph import InterestGraph
 from recsys.interest.beside import NeighbourPart
 from recsys.interest.model import Banks, InterestModel, ItemTable, Query, TextTable, nobody
+from recsys.ranker.model import Ranker
 from recsys.ranking import Floats, interest_part, top_k
 from recsys.settings import InterestSettings, TrendSettings
 
@@ -52,6 +53,8 @@ class Shelf:
     """What users choose who share an attribute; None = the bundle has none."""
     coldstart: ColdstartSettings = field(default_factory=ColdstartSettings)
     """What counts of users and items of which little is known."""
+    ranker: Ranker | None = None
+    """What ranks the best by the encoder's score; None = that score stands."""
 
     @cached_property
     def nobody(self) -> Query:

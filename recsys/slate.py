@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from recsys.coldstart.told import not_wished
+from recsys.ranker.scoring import added, personal, probabilities
+from recsys.ranker.viewed import one_view
 from recsys.ranking import Floats, interest_part, top_k, total
 from recsys.reasons import Explain, Reason, explain
 from recsys.reranking.base import Ranked, Step
@@ -43,6 +45,8 @@ class SlateItem:
     """Where slates are drawn: log of the probability of the item here, given those before it."""
     rules: tuple[str, ...] = ()
     """Ids of the business rules that changed its score or place."""
+    probability: float | None = None
+    """The chance that the user chooses it next, by the ranking model; None = there is none."""
 
 
 @dataclass(frozen=True)
@@ -99,11 +103,13 @@ def make_slate(
     """
     asked = ask(shelf, evidence, trend_features, as_of, options)
     candidates = find(asked, options)
-    is_cut_late = len(options.steps) > 0 or options.rules is not None
+    is_cut_late = (
+        len(options.steps) > 0 or options.rules is not None or shelf.ranker is not None
+    )
     n = max(options.n_ranked, options.k) if is_cut_late else options.k
     ranked = rerank(rank(asked, candidates, n, options.rules), asked, options)
     shown = ranked.pick(np.arange(min(options.k, len(ranked))))
-    told = {**shown.parts, "trend": asked.trend}
+    told = {**shown.parts, "interest": _taste(shelf, shown), "trend": asked.trend}
     how = options.explain
     reasons = explain(shelf, evidence, trend_features, as_of, shown.rows, told, how)
     items = [_item(shelf, shown, place, reason) for place, reason in enumerate(reasons)]
@@ -165,13 +171,29 @@ def rank(asked: Asked, candidates: Candidates, n: int, rules: BoundRules | None 
         left = np.flatnonzero(asked.allowed[rows])
         near = left[shortlist(rules, candidates.rows[left], scores[left], n)]
         best = near[np.argsort(-scores[near], kind="stable")]
-    return Ranked(
+    ranked = Ranked(
         rows=candidates.rows[best],
         scores=scores[best],
         parts={name: values[best] for name, values in found.items()},
         found_by=candidates.found_by[best],
         source_names=candidates.names,
     )
+    return _by_model(ranked, asked)
+
+
+def _by_model(ranked: Ranked, asked: Asked) -> Ranked:
+    """The same items as the ranking model has them; as they are where there is none."""
+    ranker = asked.shelf.ranker
+    if ranker is None or len(ranked) == 0:
+        return ranked
+    if not ranker.is_identity:
+        items = (ranked.rows, asked.trend_features, ranked.parts)
+        viewed = one_view(asked.shelf, asked.evidence, items, asked.as_of, ranker.options)
+        more = {name: values[0] for name, values in added(ranker, viewed).items()}
+        scores: Floats = ranked.scores + sum(more.values())
+        ranked = replace(ranked, scores=scores, parts={**ranked.parts, **more})
+        ranked = ranked.pick(np.argsort(-scores, kind="stable"))
+    return replace(ranked, probability=probabilities(ranker, ranked.scores))
 
 
 def rerank(ranked: Ranked, asked: Asked, options: SlateOptions) -> Ranked:
@@ -188,8 +210,17 @@ def eligible(shelf: Shelf, trend_features: Floats, as_of: float) -> Bools:
     return result
 
 
+def _taste(shelf: Shelf, shown: Ranked) -> Floats:
+    """(n,) the interest part with all that the ranking model adds for the user's own sake."""
+    names = () if shelf.ranker is None else personal(shelf.ranker.options.features)
+    more = [shown.parts[name] for name in names if name in shown.parts]
+    taste: Floats = sum(more, shown.parts["interest"])
+    return taste
+
+
 def _item(shelf: Shelf, shown: Ranked, place: int, reason: Reason | None) -> SlateItem:
     row, odds, rules = int(shown.rows[place]), shown.log_propensity, shown.rules
+    chance = shown.probability
     return SlateItem(
         row=row,
         item_id=shelf.catalog.item_ids[row],
@@ -201,6 +232,7 @@ def _item(shelf: Shelf, shown: Ranked, place: int, reason: Reason | None) -> Sla
         sources=names_in(int(shown.found_by[place]), shown.source_names),
         log_propensity=None if odds is None else float(odds[place]),
         rules=() if rules is None else rules[place],
+        probability=None if chance is None else float(chance[place]),
     )
 
 

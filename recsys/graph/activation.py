@@ -24,14 +24,8 @@ def activation(weight: npt.NDArray[np.float64], graph: InterestGraph) -> npt.NDA
     Returns:
         (A,) at least 0 and of sum 1; zeros where there is no interest.
     """
-    options = graph.options
-    strong = np.flatnonzero(weight > 0.0)
-    if len(strong) == 0:
+    if not np.any(weight > 0.0):
         return np.zeros(len(graph))
-    reach = options.spread * graph.adjacency[strong].astype(np.float64)
-    reach[np.arange(len(strong)), strong] = 1.0
-    likeness = graph.centres[strong].astype(np.float64) @ graph.centres.T
-    kernel = np.exp((likeness - 1.0) / options.temperature)  # the factor goes with the sum
-    woken = weight[strong] @ (reach * kernel)
+    woken = np.maximum(weight, 0.0) @ graph.awakening
     found: npt.NDArray[np.float64] = woken / woken.sum()
     return found

@@ -73,6 +73,17 @@ class InterestGraph:
         """(A, A) see ``edges.adjacency``."""
         return adjacency(self.passages)
 
+    @cached_property
+    def awakening(self) -> npt.NDArray[np.float64]:
+        """(A, A) what each interest wakes of each: ``w_ia exp(h_a.h_i / tau)``, up to a factor."""
+        reach = self.options.spread * self.adjacency.astype(np.float64)
+        np.fill_diagonal(reach, 1.0)
+        likeness = self.centres.astype(np.float64) @ self.centres.T
+        found: npt.NDArray[np.float64] = reach * np.exp(
+            (likeness - 1.0) / self.options.temperature
+        )
+        return found
+
     def aligned(self, rows: Ints) -> InterestGraph:
         """The same for another catalog.
 

@@ -10,6 +10,7 @@ anything reorders the slate.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +19,9 @@ import numpy.typing as npt
 
 from recsys.interest.beside import NeighbourPart, parts_of
 from recsys.interest.contributions import without_each
-from recsys.interest.model import Banks, FoldBatch
+from recsys.interest.model import Banks, FoldBatch, Query
+from recsys.ranker.scoring import added
+from recsys.ranker.viewed import Events, Viewed
 from recsys.ranking import Floats, freshness, interest_parts, trend_parts
 from recsys.shelf import Evidence, Shelf
 
@@ -67,20 +70,24 @@ class Histories:
         moves_up = np.arange(n + 1) > 0
         return np.hstack([held, moves_up[:, None]])
 
+    @cached_property
+    def events(self) -> tuple[Events, Bools]:
+        """What features of a ranking model read: the events that ``held`` is about."""
+        evidence, behind = self.evidence, self.evidence.behind
+        item, ts = evidence.recent_item, evidence.recent_ts
+        worth = evidence.recent_importance
+        if self.held.shape[1] > len(item) and behind is not None:
+            item = np.concatenate([item, behind.next_item])
+            ts = np.concatenate([ts, behind.next_ts])
+            worth = np.concatenate([worth, behind.next_importance])
+        return Events.of(item, ts, worth, evidence.recent_kind)
+
     def near(
         self, neighbours: NeighbourPart, which: npt.NDArray[np.int64], moments: Doubles, rows: Rows
     ) -> Floats:
         """(V, n) what neighbours add to items in V of the histories."""
-        evidence = self.evidence
-        item, ts = evidence.recent_item, evidence.recent_ts
-        worth = evidence.recent_importance
-        if self.held.shape[1] > len(item) and evidence.behind is not None:
-            behind = evidence.behind
-            item = np.concatenate([item, behind.next_item])
-            ts = np.concatenate([ts, behind.next_ts])
-            worth = np.concatenate([worth, behind.next_importance])
-        known = item >= 0
-        events = (item[known], np.asarray(ts, np.float64)[known], worth[known])
+        found, known = self.events
+        events = (found.item, found.ts, found.importance)
         return parts_of(neighbours, events, self.held[which][:, known], moments, rows)
 
 
@@ -113,13 +120,46 @@ class Scoring:
         """
         query = self._shelf.model.query(self._histories.banks.pick(which), moments)
         found = interest_parts(query.vectors, self._vectors)
-        found += trend_parts(query, self._warm, self._trend)
+        encoder = {"trend": trend_parts(query, self._warm, self._trend)}
+        found += encoder["trend"]
         if query.fresh.any():
             found += query.fresh @ self._young.T
         near = self._shelf.neighbours
         if near is not None:
-            found += self._histories.near(near, which, moments, self._rows)
+            encoder["neighbours"] = self._histories.near(near, which, moments, self._rows)
+            found += encoder["neighbours"]
+        for more in self._added(which, moments, query, encoder):
+            found += more
         return found
+
+    def _added(
+        self,
+        which: npt.NDArray[np.int64],
+        moments: Doubles,
+        query: Query,
+        encoder: dict[str, Floats],
+    ) -> Iterable[Floats]:
+        """What the ranking model adds, feature by feature."""
+        ranker, evidence = self._shelf.ranker, self._histories.evidence
+        if ranker is None or ranker.is_identity:
+            return ()
+        events, known = self._histories.events
+        shown = np.asarray(evidence.shown_item) >= 0
+        viewed = Viewed(
+            shelf=self._shelf,
+            rows=self._rows,
+            trend=self._trend,
+            as_of=self.as_of,
+            moments=np.asarray(moments, np.float64),
+            query=query,
+            events=events,
+            held=self._histories.held[which][:, known],
+            encoder=encoder,
+            options=ranker.options,
+            shown_item=np.asarray(evidence.shown_item, np.int64)[shown],
+            shown_ts=np.asarray(evidence.shown_ts, np.float64)[shown],
+        )
+        return added(ranker, viewed).values()
 
     @cached_property
     def effects(self) -> Doubles:

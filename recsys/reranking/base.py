@@ -33,13 +33,15 @@ class Ranked:
     """Why items were held back, in words."""
     rules: npt.NDArray[np.object_] | None = None
     """(n,) ids of the business rules that changed each item's score or place, in tuples."""
+    probability: Floats | None = None
+    """(n,) the chance that each item is chosen next, as ranked; None = nothing says."""
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def pick(self, places: npt.NDArray[Any]) -> Ranked:
         """The items at some places, in that order."""
-        odds, rules = self.log_propensity, self.rules
+        odds, rules, chance = self.log_propensity, self.rules, self.probability
         return replace(
             self,
             rows=self.rows[places],
@@ -48,6 +50,7 @@ class Ranked:
             found_by=self.found_by[places],
             log_propensity=None if odds is None else odds[places],
             rules=None if rules is None else rules[places],
+            probability=None if chance is None else chance[places],
         )
 
     def first(self, places: npt.NDArray[np.integer[Any]]) -> Ranked:

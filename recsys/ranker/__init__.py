@@ -1,0 +1,1 @@
+"""The ranking model: named features on top of the encoder's score, calibrated, and adaptable."""
