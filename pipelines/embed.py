@@ -46,9 +46,12 @@ from recsys.encoder.weights import EncoderFiles, encoder_files
 from recsys.errors import NotFoundError
 from recsys.evaluation.fitting import fit_weights
 from recsys.events import event_arrays, timestamps_s
+from recsys.graph.interest_graph import InterestGraph
 from recsys.interest.model import ItemTable
 from recsys.interest.zero_shot import ZeroShot
 from recsys.ledger import open_ledger
+from recsys.ranker.model import Ranker
+from recsys.ranker.tail import Encoder, Record, ranker_of_tail
 from recsys.ranking import RankingWeights, default_weights, with_settings
 from recsys.record import read_all
 from recsys.retrieval import build_index
@@ -107,6 +110,9 @@ def run(
         graph = graph_of_events(job, corpus.catalog, items, corpus.events, corpus.data_until)
     with timed(stages, "segments"):
         segments = segments_of_events(job, corpus.catalog, corpus.events, corpus.data_until)
+    with timed(stages, "rank"), working("fit the ranking model"):
+        read = (items, ZeroShot(job.settings.interest, weights, projection))
+        ranker = _ranker(job, corpus, read, graph, words) if fit else None
     n_interests = 0 if graph is None else len(graph)
     counts = {**_counts(corpus, found), "n_event_texts": len(said), "n_interests": n_interests}
     draft = BundleDraft(
@@ -121,6 +127,7 @@ def run(
         encoder=encoder,
         graph=graph,
         segments=segments,
+        ranker=ranker,
         figures=figures,
         metrics={**counts, "stages": dict(stages)},
     )
@@ -170,6 +177,21 @@ def _weights(
     events = event_arrays(corpus.events, corpus.catalog.index, index)
     weights, figures = fit_weights(events, vectors, corpus.catalog, job.settings, texts)
     return with_settings(weights, job.settings.ranking), figures
+
+
+def _ranker(
+    job: Job,
+    corpus: _Corpus,
+    encoder: tuple[ItemTable, ZeroShot],
+    graph: InterestGraph | None,
+    words: Words | None,
+) -> Ranker | None:
+    if len(corpus.events) > job.settings.ranker.max_events:
+        return None
+    index, texts = (None, None) if words is None else (words.index, words.table)
+    events = event_arrays(corpus.events, corpus.catalog.index, index)
+    scored_by = Encoder(*encoder, job.settings.interest, texts=texts)
+    return ranker_of_tail(Record(events, corpus.catalog, graph), scored_by, job.settings)
 
 
 def _default(job: Job) -> tuple[RankingWeights, dict[str, Any]]:

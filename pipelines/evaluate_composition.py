@@ -14,8 +14,11 @@ import ray
 from pipelines.past import Past, scatter
 from pipelines.splits import Split
 from recsys.errors import DataError
+from recsys.evaluation.chances import chance_figures, slate_chances
 from recsys.evaluation.composition import (
     ENCODER,
+    FULL,
+    RANKER,
     Stage,
     curve_names,
     score_composition,
@@ -27,11 +30,18 @@ from recsys.evaluation.intervals import UserBootstrap
 from recsys.evaluation.protocol import ask
 from recsys.evaluation.quotas import answer_places, fit_quotas, found_share
 from recsys.evaluation.scene import Asked
-from recsys.evaluation.slate_figures import composition_figures, curve_figures
+from recsys.evaluation.slate_figures import (
+    category_exposure,
+    composition_figures,
+    curve_figures,
+)
 from recsys.evaluation.split import Queries, draw_users, time_queries
 from recsys.reranking.fatigue import IMPRESSION
 from recsys.settings import RetrievalSettings
 from recsys.shelf import Shelf
+
+N_CATEGORIES = 20
+"""The largest categories of the catalog are told apart."""
 
 
 def measure_composition(
@@ -53,6 +63,9 @@ def measure_composition(
         most ``n_candidates`` in sum that find most right answers of a tail before the split
         (``quotas``, ``found``, and ``found_evenly`` by even ones); None without split time.
         ``fitted_fatigue`` has the ``discount`` that a log with impressions says; None without.
+        ``categories`` has the share of places of each category, by variant, and ``catalog`` and
+        ``chosen`` beside them. ``ranker`` says how the ranking model came about, and ``chances``
+        whether its probabilities come true (``chance_figures``); None without one.
 
     Raises:
         DataError: if no query asks for an item that is new to the user.
@@ -64,8 +77,9 @@ def measure_composition(
         raise DataError("split", "leaves only repeats to ask for", "Choose an earlier split")
     asked = _asked(past, queries)
     retrieval = settings.retrieval.model_copy(update={"sources": dict(quotas)})
-    variants = variants_of(retrieval, settings.reranking)
-    stage = ray.put(Stage(past.scene, _shelf(past)))
+    shelf = _shelf(past)
+    variants = variants_of(retrieval, settings.reranking, shelf.ranker)
+    stage = ray.put(Stage(past.scene, shelf))
     arguments = (k, variants, retrieval.n_candidates)
     lists = scatter("composition", score_composition, stage, asked, arguments)["lists"]
     before = past.scene.ts < (np.inf if split.start is None else split.start)
@@ -77,12 +91,38 @@ def measure_composition(
     found = composition_figures(names, lists, asked.queries, popularity, directions, bootstrap)
     return {
         "variants": found,
+        "categories": _categories(
+            shelf, dict(zip(names, np.moveaxis(lists, 1, 0), strict=True)), asked
+        ),
+        **_of_ranker(shelf, stage, asked, k, retrieval.n_candidates),
         "sources": dict(quotas),
         "steps": list(settings.reranking.steps),
         "fitted_sources": _fitted(past, stage, split, retrieval),
         "fitted_fatigue": _fatigue(past, np.inf if split.start is None else split.start),
-        **curve_figures(found, ENCODER, curve_names()),
+        **curve_figures(found, RANKER if RANKER in found else ENCODER, curve_names()),
     }
+
+
+def _of_ranker(shelf: Shelf, stage: Any, asked: Asked, k: int, n_ranked: int) -> dict[str, Any]:
+    ranker = shelf.ranker
+    if ranker is None:
+        return {"ranker": None, "chances": None}
+    told = {"weights": dict(ranker.weights), "alpha": ranker.alpha.as_dict(), **ranker.figures}
+    chances = chance_figures(scatter("probabilities", slate_chances, stage, asked, (k, n_ranked)))
+    return {"ranker": told, "chances": chances}
+
+
+def _categories(shelf: Shelf, lists: dict[str, Any], asked: Asked) -> dict[str, Any] | None:
+    """Who is shown, by category: the largest of the catalog."""
+    names, rows = shelf.category_names, shelf.category_rows
+    if len(names) == 0:
+        return None
+    told = {name: lists[name] for name in (ENCODER, RANKER, FULL) if name in lists}
+    told = {"chosen": asked.queries.target, **told}
+    shares = {name: category_exposure(some, rows, len(names)) for name, some in told.items()}
+    shares["catalog"] = shelf.category_shares
+    largest = np.argsort(-shelf.category_shares, kind="stable")[:N_CATEGORIES].tolist()
+    return {name: {names[c]: float(values[c]) for c in largest} for name, values in shares.items()}
 
 
 def _fitted(
@@ -144,7 +184,7 @@ def _shelf(past: Past) -> Shelf:
     scene, settings = past.scene, past.settings
     given = (settings.interest, settings.trend, scene.neighbours)
     cold = (scene.segments, settings.coldstart)
-    return Shelf(past.catalog, scene.items, scene.model, *given, past.graph, *cold)
+    return Shelf(past.catalog, scene.items, scene.model, *given, past.graph, *cold, past.ranker)
 
 
 def _new_queries(past: Past, queries: Queries) -> Queries:

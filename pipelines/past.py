@@ -29,6 +29,7 @@ from recsys.interest.beside import AlignedNeighbours
 from recsys.interest.zero_shot import is_positive
 from recsys.ledger import open_ledger
 from recsys.record import read_all
+from recsys.ranker.model import Ranker
 from recsys.schema import ITEMS
 from recsys.settings import Settings
 from recsys.words import texts_of
@@ -56,8 +57,18 @@ class Past:
         """The interests of the bundle, for the current items; None = it has none."""
         if self.bundle.graph is None:
             return None
-        rows = aligned_rows(self.catalog.item_ids, self.bundle.catalog.index)
-        return self.bundle.graph.aligned(rows)
+        return self.bundle.graph.aligned(self._rows)
+
+    @cached_property
+    def ranker(self) -> Ranker | None:
+        """The ranking model of the bundle, for the current items; None = none, or not wanted."""
+        if self.bundle.ranker is None or self.settings.ranker.kind == "none":
+            return None
+        return self.bundle.ranker.aligned(self._rows)
+
+    @cached_property
+    def _rows(self) -> npt.NDArray[np.int64]:
+        return aligned_rows(self.catalog.item_ids, self.bundle.catalog.index)
 
 
 def read_events(job: Job) -> pa.Table:

@@ -43,6 +43,7 @@ from recsys.interest import stored
 from recsys.interest.beside import NeighbourPart
 from recsys.interest.model import InterestModel, ItemTable
 from recsys.item_side import check_no_item_side
+from recsys.ranker.model import Ranker, ranker_files, ranker_of
 from recsys.ranking import RankingWeights
 from recsys.retrieval import FaissRetriever, Retriever, index_from_bytes
 from recsys.settings import Settings
@@ -84,6 +85,8 @@ class BundleDraft:
     """The interests of the catalog; None = none were looked for."""
     segments: Segments | None = None
     """What users choose who share an attribute; None = none were looked for."""
+    ranker: Ranker | None = None
+    """What ranks the best by the model's score; None = that score stands."""
     quality: Mapping[str, Any] = field(default_factory=dict)
     """How good it was, and on which split."""
 
@@ -106,6 +109,7 @@ class Bundle:
     neighbours: NeighbourPart | None
     graph: InterestGraph | None
     segments: Segments | None
+    ranker: Ranker | None
     settings: Settings
     """Settings of the sections ``MODEL_SECTIONS``; all others are defaults."""
 
@@ -216,6 +220,7 @@ def load_bundle(store: Store, tenant: str, bundle_id: str | None = None) -> Bund
         neighbours=stored.neighbours_of(read),
         graph=graph_of(read),
         segments=segments_of(read),
+        ranker=ranker_of(read),
         settings=settings,
     )
 
@@ -245,6 +250,7 @@ def _content(store: Store, tenant: str, draft: BundleDraft) -> dict[str, Any]:
         **stored.tensor_files(draft.model, draft.neighbours),
         **graph_files(draft.graph),
         **segment_files(draft.segments),
+        **ranker_files(draft.ranker),
     }
     manifest: dict[str, Any] = {
         "format_version": FORMAT_VERSION,

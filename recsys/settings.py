@@ -26,6 +26,7 @@ from pydantic import (
 from recsys.coldstart.options import ColdstartSettings
 from recsys.errors import ConfigError
 from recsys.graph.options import GraphSettings
+from recsys.ranker.options import RankerSettings
 from recsys.reranking.options import RerankingSettings
 from recsys.section import HalfLives, Section, Share
 from recsys.sources.names import check_quotas
@@ -286,6 +287,7 @@ class Settings(Section):
     train: TrainSettings = TrainSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     ranking: RankingSettings = RankingSettings()
+    ranker: RankerSettings = RankerSettings()
     reranking: RerankingSettings = RerankingSettings()
     graph: GraphSettings = GraphSettings()
     coldstart: ColdstartSettings = ColdstartSettings()

@@ -103,9 +103,7 @@ def make_slate(
     """
     asked = ask(shelf, evidence, trend_features, as_of, options)
     candidates = find(asked, options)
-    is_cut_late = (
-        len(options.steps) > 0 or options.rules is not None or shelf.ranker is not None
-    )
+    is_cut_late = len(options.steps) > 0 or options.rules is not None or shelf.ranker is not None
     n = max(options.n_ranked, options.k) if is_cut_late else options.k
     ranked = rerank(rank(asked, candidates, n, options.rules), asked, options)
     shown = ranked.pick(np.arange(min(options.k, len(ranked))))

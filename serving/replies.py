@@ -41,6 +41,7 @@ def slate_items(slate: Slate) -> list[SlateItemOut]:
             sources=item.sources,
             log_propensity=item.log_propensity,
             rules=list(item.rules),
+            probability=item.probability,
             reason=None if item.reason is None else _reason(item.reason),
         )
         for item in slate.items

@@ -89,6 +89,7 @@ class SlateMaker:
             graph=bundle.graph,
             segments=bundle.segments,
             coldstart=settings.coldstart,
+            ranker=None if settings.ranker.kind == "none" else bundle.ranker,
         )
         self._options = _options(bundle, settings)
         self._diverse_steps = steps_of(settings.reranking.with_diversity())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from recsys.evaluation.protocol import OURS, Result
 from recsys.evaluation.scene import Asked, Scene
 from recsys.evaluation.touched import recent_before
 from recsys.events import EventArrays
+from recsys.ranker.model import Ranker
 from recsys.reranking.base import Ranked
 from recsys.reranking.options import DppSettings, MmrSettings, RerankingSettings
 from recsys.reranking.registry import steps_of
@@ -26,7 +27,9 @@ from recsys.sources import base
 from recsys.sources.gather import sources_of
 
 ENCODER = "encoder"
-"""The ranking of the whole catalog, as it is without sources and steps."""
+"""The ranking of the whole catalog by the encoder's score, without sources, model and steps."""
+RANKER = "ranker"
+"""The same, the best of it ranked by the ranking model."""
 FULL = "full"
 CURVE = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
 """Trade-offs at which the curves of accuracy against diversity are drawn."""
@@ -42,6 +45,10 @@ class Variant:
     sources: Mapping[str, int] | None
     """Quotas; None = the whole catalog."""
     reranking: RerankingSettings = field(default_factory=RerankingSettings)
+    without_features: tuple[str, ...] = ()
+    """Of the ranking model, those whose weights are 0."""
+    is_ranked: bool = True
+    """Whether the ranking model, where there is one, is asked."""
 
 
 class Stage(NamedTuple):
@@ -52,15 +59,19 @@ class Stage(NamedTuple):
     """Of the items of the scene, with the same model."""
 
 
-def variants_of(retrieval: RetrievalSettings, reranking: RerankingSettings) -> list[Variant]:
-    """The encoder alone, all of it, all but one source or step each, and the two curves.
+def variants_of(
+    retrieval: RetrievalSettings, reranking: RerankingSettings, ranker: Ranker | None = None
+) -> list[Variant]:
+    """The encoder alone, all of it, all but one part each, and the two curves.
 
     Args:
         retrieval: its sources.
         reranking: its steps.
+        ranker: the ranking model; None = there is none, and so no variant of it.
     """
     sources, steps = retrieval.sources, reranking.steps
-    found = [Variant(ENCODER, None), Variant(FULL, sources, reranking)]
+    found = [Variant(ENCODER, None, is_ranked=False), Variant(FULL, sources, reranking)]
+    found += _of_ranker(ranker, sources, reranking)
     for name, quota in sources.items():
         if quota > 0:
             left = {other: n for other, n in sources.items() if other != name}
@@ -74,6 +85,20 @@ def variants_of(retrieval: RetrievalSettings, reranking: RerankingSettings) -> l
         dpp = RerankingSettings(steps=("dpp",), dpp=DppSettings(diversity=d))
         found += [Variant(f"mmr {d:g}", sources, mmr), Variant(f"dpp {d:g}", sources, dpp)]
     return found
+
+
+def _of_ranker(
+    ranker: Ranker | None, sources: Mapping[str, int], reranking: RerankingSettings
+) -> list[Variant]:
+    """The model alone, all of it without the model, and the model without each feature."""
+    if ranker is None or ranker.is_identity:
+        return []
+    used = [name for name, weight in ranker.weights.items() if weight != 0.0]
+    return [
+        Variant(RANKER, None),
+        Variant("without ranker", sources, reranking, is_ranked=False),
+        *(Variant(f"without feature {name}", None, without_features=(name,)) for name in used),
+    ]
 
 
 def curve_names() -> dict[str, list[str]]:
@@ -110,14 +135,16 @@ def score_composition(
     """
     lists = np.full((len(asked), len(variants), k), -1, np.int32)
     options = [_options(variant, k) for variant in variants]
+    shelves = [_shelf(stage.shelf, variant) for variant in variants]
     for q, question in enumerate(questions(stage, asked)):
-        rankings: dict[tuple[tuple[str, int], ...] | None, Ranked] = {}
+        rankings: dict[Any, Ranked] = {}
         for v, (variant, chosen) in enumerate(zip(variants, options, strict=True)):
             asked_of = None if variant.sources is None else tuple(variant.sources.items())
-            if asked_of not in rankings:
-                n = max(k, n_ranked)
-                rankings[asked_of] = rank(question, find(question, chosen), n)
-            slate = rerank(rankings[asked_of], question, chosen).rows[:k]
+            way = (asked_of, variant.is_ranked, variant.without_features)
+            if way not in rankings:
+                of_it = replace(question, shelf=shelves[v])
+                rankings[way] = rank(of_it, find(question, chosen), max(k, n_ranked))
+            slate = rerank(rankings[way], question, chosen).rows[:k]
             lists[q, v, : len(slate)] = slate
     return {"lists": lists}
 
@@ -145,6 +172,17 @@ def _options(variant: Variant, k: int) -> SlateOptions:
         sources=None if variant.sources is None else sources_of(variant.sources),
         steps=steps_of(variant.reranking),
     )
+
+
+def _shelf(shelf: Shelf, variant: Variant) -> Shelf:
+    """The shelf with the ranking model that a variant asks."""
+    ranker = shelf.ranker
+    if ranker is None or (variant.is_ranked and len(variant.without_features) == 0):
+        return shelf
+    if not variant.is_ranked:
+        return replace(shelf, ranker=None)
+    weights = {**ranker.weights, **dict.fromkeys(variant.without_features, 0.0)}
+    return replace(shelf, ranker=replace(ranker, weights=weights))
 
 
 def _evidence(asked: Asked, q: int) -> Evidence:

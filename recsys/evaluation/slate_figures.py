@@ -44,6 +44,27 @@ def exposure(lists: Ints, popularity: npt.NDArray[Any]) -> list[float]:
     return [float(share) for share in counts]
 
 
+def category_exposure(
+    lists: Ints, category_rows: Sequence[Ints], n_categories: int
+) -> npt.NDArray[np.float64]:
+    """Share of the places that goes to each category; of several an item brings even parts.
+
+    Args:
+        lists: (Q, k) catalog rows; negative = an empty place.
+        category_rows: (N,) the categories of each item.
+        n_categories: C.
+
+    Returns:
+        (C,) of sum 1, or less where items have no category.
+    """
+    rows, times = np.unique(lists[lists >= 0], return_counts=True)
+    found = np.zeros(n_categories)
+    for row, n in zip(rows.tolist(), times.tolist(), strict=True):
+        of = category_rows[row]
+        found[of] += n / max(len(of), 1)
+    return found / max(int(times.sum()), 1)
+
+
 def composition_figures(
     names: Sequence[str],
     lists: Ints,

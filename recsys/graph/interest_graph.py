@@ -79,9 +79,7 @@ class InterestGraph:
         reach = self.options.spread * self.adjacency.astype(np.float64)
         np.fill_diagonal(reach, 1.0)
         likeness = self.centres.astype(np.float64) @ self.centres.T
-        found: npt.NDArray[np.float64] = reach * np.exp(
-            (likeness - 1.0) / self.options.temperature
-        )
+        found: npt.NDArray[np.float64] = reach * np.exp((likeness - 1.0) / self.options.temperature)
         return found
 
     def aligned(self, rows: Ints) -> InterestGraph:

@@ -1,9 +1,9 @@
 """The share of the long taste in a user's own: ``w = alpha w_long + (1 - alpha) w_short``.
 
-    fixed       alpha = alpha_0
-    scheduled   alpha = 1 - (1 - alpha_0) 2^(-gap / tau)      the longer away, the more of the long
-    predicted   alpha = sigmoid(theta . profile)              profile: 1, log(1 + long mass),
-                                                              log(1 + gap in days)
+fixed       alpha = alpha_0
+scheduled   alpha = 1 - (1 - alpha_0) 2^(-gap / tau)      the longer away, the more of the long
+predicted   alpha = sigmoid(theta . profile)              profile: 1, log(1 + long mass),
+                                                          log(1 + gap in days)
 """
 
 from __future__ import annotations

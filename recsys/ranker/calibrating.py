@@ -1,4 +1,4 @@
-"""The calibration of greatest likelihood: a temperature of the softmax, then Platt's two numbers."""
+"""The calibration of greatest likelihood: a temperature, then Platt's two numbers."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ _COOLEST, _HOTTEST = -3.0, 7.0
 _LEAST = 1e-12
 
 
-def fit_calibration(
-    scores: npt.NDArray[np.floating[Any]], is_right: Bools, k: int
-) -> Calibration:
+def fit_calibration(scores: npt.NDArray[np.floating[Any]], is_right: Bools, k: int) -> Calibration:
     """Calibrate on what came of past rankings.
 
     Args:

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from recsys.errors import DataError
-from recsys.interest.beside import NeighbourPart
-from recsys.interest.stored import Tensors
+from recsys.interest.beside import AlignedNeighbours, NeighbourPart
 from recsys.ranker.alpha import Alpha
 from recsys.ranker.calibration import Calibration
 from recsys.ranker.options import RankerSettings
@@ -31,6 +31,11 @@ MODEL, NEIGHBOURS = "ranker.json", "ranker_neighbours.safetensors"
 SHORT, LONG = "short_taste", "long_taste"
 
 
+@runtime_checkable
+class _Stored(Protocol):
+    def to_tensors(self) -> dict[str, npt.NDArray[Any]]: ...
+
+
 @dataclass(frozen=True)
 class Ranker:
     """Never changed."""
@@ -39,8 +44,8 @@ class Ranker:
     """Feature -> weight, in the order of ``options.features``."""
     options: RankerSettings
     """That it was fitted with."""
-    alpha: Alpha = Alpha()
-    calibration: Calibration = Calibration()
+    alpha: Alpha = field(default_factory=Alpha)
+    calibration: Calibration = field(default_factory=Calibration)
     neighbours: NeighbourPart | None = None
     """Of its own, which the encoder's score does not have."""
     figures: Mapping[str, Any] = field(default_factory=dict)
@@ -65,19 +70,24 @@ class Ranker:
         both = short + long
         return both, long / both if both > 0.0 else 0.5
 
+    def aligned(self, rows: npt.NDArray[np.int64]) -> Ranker:
+        """The same for another catalog.
+
+        Args:
+            rows: (M,) row of each of its items in ours; -1 = we lack it, so it has no neighbours.
+        """
+        if self.neighbours is None:
+            return self
+        return replace(self, neighbours=AlignedNeighbours(self.neighbours, rows))
+
     @classmethod
     def identity(cls, options: RankerSettings, figures: Mapping[str, Any]) -> Ranker:
         """The model that leaves everything to the encoder."""
         return cls(dict.fromkeys(options.features, 0.0), options, figures=figures)
 
 
-def ranker_files(ranker: Ranker | None, neighbours: Tensors | None = None) -> dict[str, bytes]:
-    """File name -> content; nothing where there is no model.
-
-    Args:
-        ranker: the model.
-        neighbours: its own, as tensors.
-    """
+def ranker_files(ranker: Ranker | None) -> dict[str, bytes]:
+    """File name -> content; nothing where there is no model."""
     if ranker is None:
         return {}
     written = {
@@ -88,8 +98,9 @@ def ranker_files(ranker: Ranker | None, neighbours: Tensors | None = None) -> di
         "figures": dict(ranker.figures),
     }
     files = {MODEL: json.dumps(written, indent=1).encode()}
-    if neighbours is not None:
-        tensors = {k: np.ascontiguousarray(v) for k, v in neighbours.to_tensors().items()}
+    if isinstance(ranker.neighbours, _Stored):
+        found = ranker.neighbours.to_tensors()
+        tensors = {name: np.ascontiguousarray(values) for name, values in found.items()}
         files[NEIGHBOURS] = bytes(save(tensors))
     return files
 

@@ -43,8 +43,8 @@ class RankerSettings(Section):
     confidence_mass: PositiveFloat = 1.0
     """Mass of events at which half the confidence in a taste is reached."""
     fit_neighbours: bool = True
-    """Whether a bundle of ``embed``, whose encoder has no neighbours, gets some for
-    ``cooccurrence`` to read."""
+    """Whether ``cooccurrence`` reads neighbours that are fitted for it, else those of the encoder's
+    score."""
     min_queries: PositiveInt = 200
     """Fewer questions of the tail than this fit nothing."""
     max_events: PositiveInt = 20_000_000

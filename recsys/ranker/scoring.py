@@ -1,4 +1,4 @@
-"""What the model adds to the encoder's score, feature by feature: the same for slates and reasons."""
+"""What the model adds to the encoder's score, by features: the same for slates and reasons."""
 
 from __future__ import annotations
 

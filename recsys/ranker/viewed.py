@@ -134,9 +134,8 @@ class Viewed:
 
     def _left(self, half_life_s: float) -> Doubles:
         age = np.maximum(self.moments[:, None] - self.events.ts, 0.0)
-        found: Doubles = (
-            self.held * np.maximum(self.events.importance, 0.0) * np.exp2(-age / half_life_s)
-        )
+        worth = np.maximum(self.events.importance, 0.0)
+        found: Doubles = self.held.astype(np.float64) * worth * np.exp2(-age / half_life_s)
         return found
 
 

@@ -135,6 +135,8 @@ class SlateItemOut(BaseModel):
     rules: list[str] = []
     """Ids of the business rules that changed the item's score or place; ``wish.WHAT.NODE`` is a
     wish of the user (``GET /v1/users/{id}/interests``)."""
+    probability: float | None = None
+    """The chance that the user chooses it next, by the ranking model; None = there is none."""
     reason: ReasonOut | None = None
     """None with ``explain=none``."""
 

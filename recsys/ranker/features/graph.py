@@ -1,7 +1,7 @@
 """How awake the interest of an item is in the user: ``log(1 + A s_a)``, s by spreading activation.
 
-``A`` interests share an activation of 1, so the logarithm is that of 2 for an interest with its even
-share. Items in no interest, and all items for users without any, have 0.
+``A`` interests share an activation of 1: an interest with its even share has log 2. Items in no
+interest, and all items for users without any, have 0.
 """
 
 from __future__ import annotations

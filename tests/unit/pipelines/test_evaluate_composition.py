@@ -29,7 +29,7 @@ def test_every_source_and_step_is_measured(monkeypatch: pytest.MonkeyPatch) -> N
     steps = load(assignments=["reranking.steps=[caps, mmr]", "reranking.caps.per_category=1"])
     settings = SETTINGS.model_copy(update={"reranking": steps.reranking})
     known = (log.events, log.positive, log.scene, log.touches, settings)
-    past = Past(SimpleNamespace(graph=None), log.catalog, *known)  # type: ignore[arg-type]
+    past = Past(SimpleNamespace(graph=None, ranker=None), log.catalog, *known)  # type: ignore[arg-type]
     split = Split("time:0.8", log.start)
     found = measure_composition(past, split, log.queries, 5, {"interest": 20, "trend": 20})
     variants = json.loads(json.dumps(found))["variants"]

@@ -10,11 +10,17 @@ import numpy.typing as npt
 
 from recsys.catalog import Catalog
 from recsys.events import EventArrays
+from recsys.graph.interest_graph import InterestGraph
+from recsys.graph.labels import NodeLabel
+from recsys.graph.options import GraphSettings
 from recsys.interest.beside import NeighbourPart
 from recsys.interest.model import FoldBatch, InterestModel, ItemTable
 from recsys.interest.profiles import ProfileTable
 from recsys.interest.zero_shot import ZeroShot
 from recsys.neighbours import NeighbourOptions, Neighbours
+from recsys.ranker.alpha import Alpha
+from recsys.ranker.model import Ranker
+from recsys.ranker.options import RankerSettings
 from recsys.ranking import default_weights
 from recsys.reasons import history_evidence
 from recsys.settings import Settings, load
@@ -26,7 +32,7 @@ from recsys.transitions import Transitions
 D, N, DAY = 8, 40, 86_400.0
 N_USERS, N_LOG = 30, 600
 NOW = 1_700_000_000.0  # a Tuesday evening
-MODELS = ("zero-shot", "learned", "with transitions", "with neighbours")
+MODELS = ("zero-shot", "learned", "with transitions", "with neighbours", "ranked", "ranked by gap")
 Floats = npt.NDArray[np.float32]
 Seen = npt.NDArray[np.integer[Any]]
 
@@ -102,11 +108,12 @@ def scene(
         item_ids=[f"i{n:02}" for n in range(N)],
         titles=[f"Item {n}" for n in range(N)],
         texts=[""] * N,
-        categories=[()] * N,
+        categories=[tuple(f"c{c}" for c in {n % 5, n % 3}) for n in range(N)],
         available_from=born,
         available_until=np.full(N, np.inf),
     )
-    shelf = Shelf(catalog, items, model, interest, trend, _beside(name, rng))
+    graph, ranker = (_graph(items, rng), _ranker(name, rng)) if "ranked" in name else (None, None)
+    shelf = Shelf(catalog, items, model, interest, trend, _beside(name, rng), graph, ranker)
     features = rng.random((N, len(trend.half_lives_s))).astype(np.float32)
     features[rng.random(N) < 0.2] = 0.0
     return Scene(shelf, settings, features)
@@ -121,6 +128,24 @@ def _beside(name: str, rng: np.random.Generator) -> NeighbourPart | None:
         return None
     options = NeighbourOptions(l2=5.0, max_items=N - 5)
     return Neighbours.fit(_log(rng), np.ones(N_LOG), N, options)
+
+
+def _graph(items: ItemTable, rng: np.random.Generator) -> InterestGraph:
+    n = 6
+    node = rng.integers(-1, n, N)
+    centres = items.directions[:n]
+    labels = tuple(NodeLabel(f"n{a}", (f"n{a}",), (1.0,)) for a in range(n))
+    passages = rng.random((n, n)).astype(np.float32)
+    mass = rng.random(n).astype(np.float32)
+    return InterestGraph(centres, node, labels, passages, mass, NOW, GraphSettings())
+
+
+def _ranker(name: str, rng: np.random.Generator) -> Ranker:
+    options = RankerSettings(alpha="fixed" if name == "ranked" else "predicted")
+    weights = {feature: float(rng.uniform(0.2, 2.0)) for feature in options.features}
+    alpha = Alpha() if name == "ranked" else Alpha("predicted", (0.2, -0.3, 0.5))
+    near = Neighbours.fit(_log(rng), np.ones(N_LOG), N, NeighbourOptions(l2=5.0))
+    return Ranker(weights, options, alpha, neighbours=near)
 
 
 def _log(rng: np.random.Generator) -> EventArrays:
