@@ -50,6 +50,7 @@ from pipelines.train_phases import Progress, Sizes
 from pipelines.train_picture import subject_of, write_picture
 from pipelines.train_plan import make_plan
 from pipelines.train_publish import Options, Plan, draft_of, publish, with_figures
+from pipelines.train_ranker import with_ranker
 from pipelines.train_result import result_of
 from pipelines.train_rows import Basis, Gathered, gather, with_transitions_of
 from pipelines.train_run import Run
@@ -116,10 +117,12 @@ def run(job: Job, options: Options | None = None) -> dict[str, Any]:
         with timed(stages, "train"):
             progress, starts = _train(job, work, gathered, room)
         result, encoder = _result(job, run_, said.encoder)
-        first, shared = gathered.chunks["whole"][0], ray.get(work.shared)
-        subject = subject_of(run_, first, shared, result, job.settings)
+        subject = subject_of(
+            run_, gathered.chunks["whole"][0], ray.get(work.shared), result, job.settings
+        )
         draft = draft_of(job, plan, options, result, encoder)
         draft = with_figures(draft, job.settings.train, progress, work.sizes)
+        draft = with_ranker(job, run_, plan, draft, said.texts, stages)
         published = publish(job, draft, options, stages)
     report = {
         **published,

@@ -218,6 +218,21 @@ class Run:
         tensors: Tensors = load_tensors(self.store.read(entry["path"], entry["sha256"]))
         return tensors, entry["encoder"]
 
+    def save_pilot(self, tensors: Tensors) -> None:
+        """Write the model of the pilot, which has not learned from the tail."""
+        data = _bytes(tensors)
+        path = self.store.put_content(f"{self.prefix}/state", data, ".safetensors")
+        self._change(lambda old: {**old, "pilot": {"path": path, "sha256": digest(data)}})
+
+    def pilot(self) -> Tensors | None:
+        """What ``save_pilot`` wrote; None where nothing did."""
+        state = self.state()
+        entry = None if state is None else state.get("pilot")
+        if entry is None:
+            return None
+        found: Tensors = load_tensors(self.store.read(entry["path"], entry["sha256"]))
+        return found
+
     def finish(self, figures: Mapping[str, Any]) -> None:
         """Mark the run as complete and remove its checkpoints and rows."""
         self._change(
@@ -226,6 +241,7 @@ class Run:
                 "checkpoints": [],
                 "best": None,
                 "result": None,
+                "pilot": None,
                 "finished": dict(figures),
             }
         )

@@ -287,18 +287,28 @@ class Training:
         if self.workers.rank > 0:
             return
         run, refitted = self.work.run, progress.refit_epochs > 0
-        found = run.latest() if refitted else run.best()
+        best = run.best()
+        found = run.latest() if refitted else best
         assert found is not None
-        log = self.shared.whole if refitted else self.shared.pilot
+        learner, tensors = self._exported(progress, found[1], refitted)
+        wants = self.settings.ranker.kind != "none" and self.work.tail_start is not None
+        if wants and best is not None:  # a ranking model is fitted to what did not see the tail
+            run.save_pilot(self._exported(progress, best[1], False)[1] if refitted else tensors)
+        run.save_result(tensors, tuned_blobs(learner, run.store))
+
+    def _exported(
+        self, progress: Progress, state: Tensors, is_whole: bool
+    ) -> tuple[Learner, Tensors]:
+        """The model of a checkpoint, of all events or of those before the tail."""
+        log = self.shared.whole if is_whole else self.shared.pilot
         text = None if log.text is None else log.text.copy()
         log = replace(log, text=text, warm=log.warm.copy())  # torch wants what it may write to
         language = tower_of(self.work.language, self.shared.texts, self.settings)
         learner = Learner(log, self.settings, 1, 0, self.placement, language=language)
-        learner.restore(found[1])
+        learner.restore(state)
         learner.network.rebalance(Balance(*progress.best.best_balance))
         learner.refresh()
-        tensors = result_tensors(exported(learner.network, log, self.settings))
-        run.save_result(tensors, tuned_blobs(learner, run.store))
+        return learner, result_tensors(exported(learner.network, log, self.settings))
 
 
 _NOTHING = pack(USER_ROWS.empty_table())
