@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import ray
 
-from pipelines.past import Past, scatter
+from pipelines.past import Past, scatter, shelf_of
 from pipelines.splits import Split
 from recsys.errors import DataError
 from recsys.evaluation.chances import chance_figures, slate_chances
@@ -77,7 +77,7 @@ def measure_composition(
         raise DataError("split", "leaves only repeats to ask for", "Choose an earlier split")
     asked = _asked(past, queries)
     retrieval = settings.retrieval.model_copy(update={"sources": dict(quotas)})
-    shelf = _shelf(past)
+    shelf = shelf_of(past)
     variants = variants_of(retrieval, settings.reranking, shelf.ranker)
     stage = ray.put(Stage(past.scene, shelf))
     arguments = (k, variants, retrieval.n_candidates)
@@ -178,13 +178,6 @@ def _asked(past: Past, queries: Queries) -> Asked:
     settings = past.settings
     asked = ask(past.events, past.scene, queries, past.touches, settings)
     return with_histories(asked, past.events, settings.interest, settings.data)
-
-
-def _shelf(past: Past) -> Shelf:
-    scene, settings = past.scene, past.settings
-    given = (settings.interest, settings.trend, scene.neighbours)
-    cold = (scene.segments, settings.coldstart)
-    return Shelf(past.catalog, scene.items, scene.model, *given, past.graph, *cold, past.ranker)
 
 
 def _new_queries(past: Past, queries: Queries) -> Queries:

@@ -32,6 +32,7 @@ from recsys.record import read_all
 from recsys.ranker.model import Ranker
 from recsys.schema import ITEMS
 from recsys.settings import Settings
+from recsys.shelf import Shelf
 from recsys.words import texts_of
 
 _COLUMNS = ["user_id", "item_id", "kind", "ts", "seq", "value", "text"]
@@ -132,33 +133,18 @@ def read_past(job: Job, bundle_id: str | None = None, table: pa.Table | None = N
     )
 
 
-def scatter(
-    title: str,
-    score: Callable[..., dict[str, npt.NDArray[Any]]],
-    scene: Any,
-    asked: Asked,
-    arguments: Sequence[Any] = (),
-) -> dict[str, npt.NDArray[Any]]:
-    """Score queries on all of Ray's CPUs; the scene is put in the object store once.
-
-    Args:
-        title: of the progress bar.
-        score: ``score(scene, part, *arguments)``.
-        scene: a ``ray.put`` reference to the ``Scene``.
-        asked: the queries, by time.
-        arguments: further ones.
-
-    Returns:
-        The results in the order of the queries.
-    """
-    n_cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
-    task = ray.remote(num_cpus=1)(score)
-    parts = parts_of(asked, 2 * n_cpus)  # twice as many as CPUs: late parts are longer
-    refs = [task.remote(scene, part, *arguments) for part in parts]
-    size_of = {ref: len(part) for ref, part in zip(refs, parts, strict=True)}
-    with progress(title, len(asked)) as advance:
-        pending = list(refs)
-        while pending:
-            done, pending = ray.wait(pending)
-            advance(sum(size_of[ref] for ref in done))
-    return stacked(ray.get(refs))
+def shelf_of(past: Past) -> Shelf:
+    """What slates of the past are made from, in the rows of the current items."""
+    scene, settings = past.scene, past.settings
+    return Shelf(
+        catalog=past.catalog,
+        items=scene.items,
+        model=scene.model,
+        interest=settings.interest,
+        trend=settings.trend,
+        neighbours=scene.neighbours,
+        graph=past.graph,
+        segments=scene.segments,
+        coldstart=settings.coldstart,
+        ranker=past.ranker,
+    )

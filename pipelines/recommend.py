@@ -34,9 +34,10 @@ from pipelines.job import (
     ray_session,
     timed,
 )
-from pipelines.past import Past, read_past, scatter
+from pipelines.past import Past, read_past, scatter, shelf_of
 from pipelines.told import told_of
 from recsys.errors import ConfigError, DataError, LeakageError
+from recsys.evaluation.composition import Stage, recommend_ranked, with_histories
 from recsys.evaluation.protocol import ask, recommend, with_habits
 from recsys.evaluation.scene import Asked
 from recsys.evaluation.split import Queries
@@ -183,8 +184,7 @@ def _answers(job: Job, past: Past, table: pa.Table, k: int, exclude_seen: bool) 
     said = in_time[SAID].to_pylist() if SAID in table.column_names else None
     asked = replace(asked, told=told_of(job, past, in_time["user_id"].to_pylist(), said))
     with ray_session():
-        scene = ray.put(past.scene)
-        found = scatter("recommend", recommend, scene, asked, (k, exclude_seen))
+        found = _scored(past, asked, k, exclude_seen)
     back = np.argsort(order, kind="stable")
     rows, scores = found["rows"][back], found["scores"][back]
     query, place = np.nonzero(rows >= 0)
@@ -198,6 +198,19 @@ def _answers(job: Job, past: Past, table: pa.Table, k: int, exclude_seen: bool) 
             pa.array(scores[query, place]),
         ],
         schema=RECOMMENDATIONS,
+    )
+
+
+def _scored(past: Past, asked: Asked, k: int, exclude_seen: bool) -> dict[str, Any]:
+    """Slates as they are served; with seen items they are the encoder's, and the users' habits."""
+    shelf, settings = shelf_of(past), past.settings
+    if shelf.ranker is None or not exclude_seen:
+        scene = ray.put(past.scene)
+        return scatter("recommend", recommend, scene, asked, (k, exclude_seen))
+    asked = with_histories(asked, past.events, settings.interest, settings.data)
+    stage = ray.put(Stage(past.scene, shelf))
+    return scatter(
+        "recommend", recommend_ranked, stage, asked, (k, settings.retrieval.n_candidates)
     )
 
 

@@ -149,6 +149,27 @@ def score_composition(
     return {"lists": lists}
 
 
+def recommend_ranked(stage: Stage, asked: Asked, k: int, n_ranked: int) -> Result:
+    """The slates of the ranking model, without sources and steps.
+
+    Args:
+        stage: the past.
+        asked: the queries, ``with_histories``.
+        k: most items in a slate.
+        n_ranked: items, the best by the encoder's score, that the model ranks.
+
+    Returns:
+        As of ``protocol.recommend`` without seen items.
+    """
+    rows = np.full((len(asked), k), -1, np.int32)
+    scores = np.zeros((len(asked), k), np.float32)
+    for q, question in enumerate(questions(stage, asked)):
+        best = rank(question, find(question, SlateOptions()), max(k, n_ranked))
+        n = min(k, len(best))
+        rows[q, :n], scores[q, :n] = best.rows[:n], best.scores[:n]
+    return {"rows": rows, "scores": scores}
+
+
 def questions(stage: Stage, asked: Asked) -> Iterator[base.Asked]:
     """Each query as it would have been asked at its moment; seen items may not be shown.
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from recsys.evaluation.protocol import OURS
+from recsys.evaluation.report_composition import composition_section
 from recsys.evaluation.report_page import (
     ACCENT,
     COLOURS,
@@ -34,7 +35,8 @@ def render(report: Mapping[str, Any], plotly_js: str) -> str:
         plotly_js: the source of plotly.js, put inside.
     """
     sections = [_headline(report), _new(report), _repeats(report), _ratings(report)]
-    sections += [_strata(report), _weights(report), _lives(report), _details(report)]
+    sections += [_strata(report), composition_section(report.get("composition"))]
+    sections += [_weights(report), _lives(report), _details(report)]
     return page("Halflife: evaluation", sections, plotly_js)
 
 

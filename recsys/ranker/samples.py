@@ -118,7 +118,7 @@ def ndcg_of(samples: Samples, scores: Floats, k: int = 10) -> Doubles:
     some = scores[query]
     before = np.arange(scores.shape[1]) < place[:, None]
     ranks = ((some > mine) | ((some == mine) & before)).sum(axis=1)
-    width = scores.shape[1]
+    width = max(scores.shape[1], k)
     bounds = np.concatenate([[0], np.cumsum(samples.n_right)])
     whole = width + np.arange(bounds[-1])  # the missed stand behind all others
     nth = np.arange(len(query)) - np.searchsorted(query, query, side="left")
