@@ -125,7 +125,7 @@ def _problem(
     options: RankerSettings,
 ) -> _Problem:
     plain, pair = columns
-    standard: Floats = samples.features / scale.astype(np.float32)
+    standard = np.asarray(samples.features / scale, np.float32)
     there = np.isfinite(samples.encoder)
     encoder = np.where(there, samples.encoder, np.float32(0.0))[..., None]
     query, place = np.nonzero(samples.is_right)
