@@ -148,3 +148,35 @@ def shelf_of(past: Past) -> Shelf:
         coldstart=settings.coldstart,
         ranker=past.ranker,
     )
+
+
+def scatter(
+    title: str,
+    score: Callable[..., dict[str, npt.NDArray[Any]]],
+    scene: Any,
+    asked: Asked,
+    arguments: Sequence[Any] = (),
+) -> dict[str, npt.NDArray[Any]]:
+    """Score queries on all of Ray's CPUs; the scene is put in the object store once.
+
+    Args:
+        title: of the progress bar.
+        score: ``score(scene, part, *arguments)``.
+        scene: a ``ray.put`` reference to the ``Scene``.
+        asked: the queries, by time.
+        arguments: further ones.
+
+    Returns:
+        The results in the order of the queries.
+    """
+    n_cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
+    task = ray.remote(num_cpus=1)(score)
+    parts = parts_of(asked, 2 * n_cpus)  # twice as many as CPUs: late parts are longer
+    refs = [task.remote(scene, part, *arguments) for part in parts]
+    size_of = {ref: len(part) for ref, part in zip(refs, parts, strict=True)}
+    with progress(title, len(asked)) as advance:
+        pending = list(refs)
+        while pending:
+            done, pending = ray.wait(pending)
+            advance(sum(size_of[ref] for ref in done))
+    return stacked(ray.get(refs))

@@ -251,7 +251,7 @@ class ServingSettings(Section):
     trend_push_s: PositiveFloat = 0.25
     """Seconds between a shard's trend deltas, and between a gateway's pulls."""
     rules_poll_s: PositiveFloat = 5.0
-    """Seconds between a gateway's looks for a new version of the business rules, and of the users'
+    """Seconds between a gateway's looks for new business rules, moved ranking weights, and users'
     attributes."""
     snapshot_every_s: PositiveFloat = 300.0
     """Seconds between snapshots of a changed partition."""

@@ -32,6 +32,7 @@ from serving.newcomers import NewcomerDesk
 from serving.people import People
 from serving.pool.messages import ProfileView
 from serving.pool.protocol import Pool
+from serving.ranking import WeightFollower
 from serving.replies import health_reply, profile_reply, with_asker
 from serving.rules import RuleDesk
 from serving.session import read_session, session_evidence
@@ -81,8 +82,8 @@ class Gateway:
         self.words = None if encode is None else WordReader(pool, encode)
         """Reads what users say behind the requests; None = the bundle has no encoder."""
         self._slates = SlateMaker(bundle, settings)
-        self._shelf = self._slates.shelf
-        self._trend = self._slates.trend
+        self.weights = WeightFollower(bundle, self._slates) if settings.ranker.follow else None
+        self._shelf, self._trend = self._slates.shelf, self._slates.trend
         self.interests = InterestDesk(bundle, self._shelf, pool, settings, self.now, drift)
         self.newcomers = NewcomerDesk(bundle, self._shelf, pool, settings, encode, people)
         self._reader = EventReader(bundle.tenant, settings.data)

@@ -12,6 +12,7 @@ from recsys.bundle import Bundle
 from recsys.errors import EventError
 from recsys.interest.model import FoldBatch
 from recsys.interest.stored import model_within
+from recsys.ranker.model import Ranker
 from recsys.reasons import Explain, find_event, history_evidence, without_event
 from recsys.reranking.registry import steps_of
 from recsys.reranking.seen import still_seen
@@ -95,6 +96,10 @@ class SlateMaker:
         self._diverse_steps = steps_of(settings.reranking.with_diversity())
         self.trend = TrendMirror(bundle.settings.trend.half_lives_s, len(bundle.catalog))
         self._warm_up(bundle.settings.data)
+
+    def rank_by(self, ranker: Ranker) -> None:
+        """Rank by other weights from now on."""
+        self.shelf = replace(self.shelf, ranker=ranker)
 
     def make(
         self,

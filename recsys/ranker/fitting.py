@@ -82,5 +82,10 @@ def _calibrated(ranker: Ranker, samples: Samples) -> Ranker:
         name: calibration_error(reliability(*of_slates(*later, calibration, K)))
         for name, calibration in (("ece_before", Calibration()), ("ece_after", held_out))
     }
-    calibration = fit_calibration(scores, right, K)
-    return replace(ranker, calibration=calibration, figures={**ranker.figures, **figures})
+    spread = dict(zip(ranker.options.features, smooth.spreads(samples).tolist(), strict=True))
+    return replace(
+        ranker,
+        calibration=fit_calibration(scores, right, K),
+        spreads={name: value for name, value in spread.items() if value > smooth.LEAST_SPREAD},
+        figures={**ranker.figures, **figures},
+    )

@@ -48,6 +48,9 @@ class Ranker:
     calibration: Calibration = field(default_factory=Calibration)
     neighbours: NeighbourPart | None = None
     """Of its own, which the encoder's score does not have."""
+    spreads: Mapping[str, float] = field(default_factory=dict)
+    """Feature -> its spread within a question, where it was fitted; the unit of steps by feedback.
+    A feature without one is not moved."""
     figures: Mapping[str, Any] = field(default_factory=dict)
     """How it came about."""
 
@@ -95,6 +98,7 @@ def ranker_files(ranker: Ranker | None) -> dict[str, bytes]:
         "options": ranker.options.model_dump(mode="json"),
         "alpha": ranker.alpha.as_dict(),
         "calibration": ranker.calibration.as_dict(),
+        "spreads": dict(ranker.spreads),
         "figures": dict(ranker.figures),
     }
     files = {MODEL: json.dumps(written, indent=1).encode()}
@@ -124,6 +128,7 @@ def ranker_of(files: Mapping[str, bytes]) -> Ranker | None:
             alpha=Alpha.from_dict(found["alpha"]),
             calibration=Calibration.from_dict(found["calibration"]),
             neighbours=None if near is None else Neighbours.from_tensors(load(near)),
+            spreads={name: float(value) for name, value in found["spreads"].items()},
             figures=found["figures"],
         )
     except (SafetensorError, KeyError, TypeError, ValueError, ValidationError) as error:

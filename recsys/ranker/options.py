@@ -45,6 +45,16 @@ class RankerSettings(Section):
     fit_neighbours: bool = True
     """Whether ``cooccurrence`` reads neighbours that are fitted for it, else those of the encoder's
     score."""
+    follow: bool = False
+    """Whether gateways take the weights that ``python -m pipelines.adapt`` moves by feedback."""
+    learning_rate: PositiveFloat = 0.1
+    """Of a step by feedback."""
+    max_step: PositiveFloat = 0.02
+    """Most that one step moves a weight, in spreads of its feature."""
+    max_move: PositiveFloat = 0.5
+    """Most that all steps together move it away from where it was fitted."""
+    answer_window_s: PositiveFloat = 3_600.0
+    """Seconds within which an act on a shown item is an answer to its slate."""
     min_queries: PositiveInt = 200
     """Fewer questions of the tail than this fit nothing."""
     max_events: PositiveInt = 20_000_000

@@ -30,10 +30,11 @@ from recsys.ranking import Floats
 Doubles = npt.NDArray[np.float64]
 
 TEMPERATURE = 1.0
+LEAST_SPREAD = 1e-6
+"""A feature of less is the same for all items."""
 K = 10
 
 _LEAST_ENCODER = 0.2
-_LEAST_SPREAD = 1e-6
 _ROUNDS = 100
 
 
@@ -66,7 +67,7 @@ def fit(samples: Samples, options: RankerSettings, l2: float, like: Ranker) -> R
     """
     kept = samples.pick(np.flatnonzero(samples.is_right.any(axis=1)))
     names, scale = list(options.features), spreads(kept)
-    is_flat = scale < _LEAST_SPREAD
+    is_flat = scale < LEAST_SPREAD
     scale = np.where(is_flat, 1.0, scale)
     pair = [names.index(name) for name in (SHORT, LONG)] if checked(options) else []
     if pair:

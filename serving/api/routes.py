@@ -81,12 +81,13 @@ def create_app(gateway: Gateway) -> FastAPI:
         tasks = [asyncio.create_task(gateway.follow_trend())]
         if gateway.words is not None:
             tasks.append(asyncio.create_task(gateway.words.follow()))
+        every_s = gateway.settings.serving.rules_poll_s
         if gateway.rules is not None:
-            every_s = gateway.settings.serving.rules_poll_s
             tasks.append(asyncio.create_task(gateway.rules.follow(every_s)))
         if gateway.newcomers.people is not None:
-            every_s = gateway.settings.serving.rules_poll_s
             tasks.append(asyncio.create_task(gateway.newcomers.people.follow(every_s)))
+        if gateway.weights is not None:
+            tasks.append(asyncio.create_task(gateway.weights.follow(every_s)))
         yield
         for task in tasks:
             task.cancel()
