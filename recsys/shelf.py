@@ -163,11 +163,14 @@ class Evidence:
 
 def neighbour_part(shelf: Shelf, evidence: Evidence, as_of: float) -> Floats | None:
     """(N,) what the neighbours of the recent events add to each item; None without neighbours."""
-    if shelf.neighbours is None:
-        return None
+    return None if shelf.neighbours is None else part_of(shelf.neighbours, evidence, as_of)
+
+
+def part_of(neighbours: NeighbourPart, evidence: Evidence, as_of: float) -> Floats:
+    """(N,) what some neighbours of the recent events add to each item."""
     known = evidence.recent_item >= 0
     events = (evidence.recent_item[known], evidence.recent_ts[known])
-    return shelf.neighbours.part(*events, as_of, evidence.recent_importance[known])
+    return neighbours.part(*events, as_of, evidence.recent_importance[known])
 
 
 def interests(

@@ -21,10 +21,12 @@ from recsys.rules.applying import shortlist, wanted
 from recsys.rules.compiled import BoundRules
 from recsys.rules.steps import RULES, with_rules
 from recsys.shelf import Evidence, Shelf
-from recsys.sources.base import Asked, Bools, Source
+from recsys.sources.base import Asked, Bools, Rows, Source
 from recsys.sources.gather import Candidates, also, gather, given, names_in, whole_catalog
 
 N_RANKED = 500
+N_NEAR = 200
+"""Items that the ranking model is asked about for the sake of its neighbours alone."""
 
 
 @dataclass(frozen=True)
@@ -150,9 +152,19 @@ def find(asked: Asked, options: SlateOptions) -> Candidates:
 
 
 def rank(asked: Asked, candidates: Candidates, n: int, rules: BoundRules | None = None) -> Ranked:
-    """The n best of the candidates that may be shown; of equal scores the lower row first.
+    """The n best of the candidates that may be shown, as the ranking model has them.
 
     With rules, what these pin or ask for stays, and boosts count for who is among the best.
+    """
+    return _by_model(by_encoder(asked, candidates, n, rules), asked)
+
+
+def by_encoder(
+    asked: Asked, candidates: Candidates, n: int, rules: BoundRules | None = None
+) -> Ranked:
+    """What the ranking model is asked about, by the encoder's score; of equals the lower row first.
+
+    The n best, and where the model has neighbours of its own, up to ``N_NEAR`` that are nearest.
     """
     rows = slice(None) if candidates.is_whole else candidates.rows  # a slice copies nothing
     found = {
@@ -169,14 +181,24 @@ def rank(asked: Asked, candidates: Candidates, n: int, rules: BoundRules | None 
         left = np.flatnonzero(asked.allowed[rows])
         near = left[shortlist(rules, candidates.rows[left], scores[left], n)]
         best = near[np.argsort(-scores[near], kind="stable")]
-    ranked = Ranked(
+    best = _with_near(best, asked, rows, scores)
+    return Ranked(
         rows=candidates.rows[best],
         scores=scores[best],
         parts={name: values[best] for name, values in found.items()},
         found_by=candidates.found_by[best],
         source_names=candidates.names,
     )
-    return _by_model(ranked, asked)
+
+
+def _with_near(best: Rows, asked: Asked, rows: Rows | slice, scores: Floats) -> Rows:
+    """Places of candidates, with those of the nearest by the model's own neighbours."""
+    ranker = asked.shelf.ranker
+    if ranker is None or ranker.neighbours is None or asked.near is None:
+        return best
+    near = asked.near[rows]
+    also_asked = np.union1d(best, top_k(near, asked.allowed[rows] & (near > 0.0), N_NEAR))
+    return also_asked[np.argsort(-scores[also_asked], kind="stable")]
 
 
 def _by_model(ranked: Ranked, asked: Asked) -> Ranked:

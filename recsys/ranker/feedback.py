@@ -21,7 +21,7 @@ from recsys.events import EventArrays, timestamps_s
 from recsys.ranker.online import Shown
 from recsys.ranker.scoring import feature
 from recsys.ranker.viewed import IMPRESSION, one_view
-from recsys.slate import rank
+from recsys.slate import by_encoder
 from recsys.sources.gather import given
 
 Ints = npt.NDArray[np.int64]
@@ -105,12 +105,11 @@ def shown_as_then(stage: Stage, asked: Asked, slates: Sequence[Answered]) -> lis
     """
     ranker = stage.shelf.ranker
     assert ranker is not None
-    bare = replace(stage.shelf, ranker=None)
     found = []
     for slate, question in zip(slates, questions(stage, asked), strict=True):
         everything = np.ones(len(question.allowed), np.bool_)
-        plain = replace(question, shelf=bare, allowed=everything)
-        ranked = rank(plain, given(slate.item), len(slate.item))
+        candidates = given(slate.item)
+        ranked = by_encoder(replace(question, allowed=everything), candidates, len(slate.item))
         items = (ranked.rows, question.trend_features, ranked.parts)
         viewed = one_view(stage.shelf, question.evidence, items, question.as_of, ranker.options)
         read = [feature(name).read(viewed)[0] for name in ranker.options.features]

@@ -18,11 +18,10 @@ from recsys.evaluation.metrics import accuracy
 from recsys.evaluation.scene import Asked
 from recsys.ranker.alpha import N_PROFILE, profiles
 from recsys.ranker.model import Ranker
-from recsys.ranker.options import RankerSettings
 from recsys.ranker.scoring import feature
 from recsys.ranker.viewed import one_view
 from recsys.ranking import Floats
-from recsys.slate import SlateOptions, find, rank
+from recsys.slate import N_NEAR, SlateOptions, by_encoder, find
 from recsys.sources.base import Asked as Question
 
 Ints = npt.NDArray[np.int64]
@@ -62,25 +61,25 @@ class Samples:
 
 
 def samples_of(
-    stage: Stage, asked: Asked, options: RankerSettings, n_ranked: int, ranker: Ranker
+    stage: Stage, asked: Asked, n_ranked: int, ranker: Ranker
 ) -> dict[str, npt.NDArray[Any]]:
     """Read the candidates of past questions.
 
     Args:
         stage: the past; its shelf without a ranking model.
         asked: the queries, ``with_histories``, by time.
-        options: which features.
-        n_ranked: C.
-        ranker: holds the neighbours that features may read.
+        n_ranked: items of a question that are the best by the encoder's score.
+        ranker: says which features, and holds the neighbours that they may read.
 
     Returns:
         The fields of ``Samples`` by name, so that runs of queries can be stacked.
     """
-    shape = (len(asked), n_ranked)
+    n_near = 0 if ranker.neighbours is None else N_NEAR
+    shape = (len(asked), min(n_ranked + n_near, stage.scene.n_items))
     out = Samples(
         user=np.asarray(asked.queries.user, np.int64),
         encoder=np.full(shape, -np.inf, np.float32),
-        features=np.zeros((*shape, len(options.features)), np.float32),
+        features=np.zeros((*shape, len(ranker.options.features)), np.float32),
         is_right=np.zeros(shape, np.bool_),
         n_right=np.diff(asked.queries.target_bounds),
         profile=np.zeros((len(asked), N_PROFILE)),
@@ -90,14 +89,15 @@ def samples_of(
     bounds = asked.queries.target_bounds
     for q, question in enumerate(questions(stage, asked)):
         target = asked.queries.target[bounds[q] : bounds[q + 1]]
-        _read(out, q, replace(question, shelf=shelf), options, target)
+        _read(out, q, (replace(question, shelf=shelf), n_ranked), target)
     return out.arrays()
 
 
-def _read(out: Samples, q: int, question: Question, options: RankerSettings, target: Any) -> None:
-    n_ranked = out.encoder.shape[1]
-    bare = replace(question, shelf=replace(question.shelf, ranker=None))
-    ranked = rank(bare, find(bare, SlateOptions()), n_ranked)
+def _read(out: Samples, q: int, asked: tuple[Question, int], target: Any) -> None:
+    question, n_ranked = asked
+    assert question.shelf.ranker is not None
+    options = question.shelf.ranker.options
+    ranked = by_encoder(question, find(question, SlateOptions()), n_ranked)
     items = (ranked.rows, question.trend_features, ranked.parts)
     viewed = one_view(question.shelf, question.evidence, items, question.as_of, options)
     n = len(ranked)

@@ -7,7 +7,6 @@ model is fitted again on everything.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +18,7 @@ from recsys.errors import DataError
 from recsys.evaluation.composition import Stage, with_histories
 from recsys.evaluation.nearness import choose_neighbours, with_only
 from recsys.evaluation.protocol import ask
-from recsys.evaluation.scene import Asked, scene_of
+from recsys.evaluation.scene import scene_of
 from recsys.evaluation.split import Queries, draw_users, time_at_share, time_queries
 from recsys.evaluation.touched import Touches
 from recsys.events import EventArrays
@@ -34,8 +33,6 @@ from recsys.ranker.options import RankerSettings
 from recsys.ranker.samples import Samples, samples_of
 from recsys.settings import InterestSettings, Settings
 from recsys.shelf import Shelf
-
-Read = Callable[[Stage, Asked, RankerSettings, int, Ranker], dict[str, npt.NDArray[Any]]]
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,6 @@ def ranker_of_tail(
     encoder: Encoder,
     settings: Settings,
     since: float | None = None,
-    read: Read = samples_of,
 ) -> Ranker | None:
     """The ranking model of a record.
 
@@ -77,7 +73,6 @@ def ranker_of_tail(
         encoder: of the events before the tail.
         settings: ``ranker``, ``ranking.validation_share``, ``retrieval.n_candidates``.
         since: where the tail begins, Unix seconds; None = by its share.
-        read: ``samples_of``, or the same in many processes.
 
     Returns:
         None where the settings want none; the identity where nothing confirms another.
@@ -123,7 +118,7 @@ def ranker_of_tail(
     like = Ranker.identity(options, {})
     early = replace(like, neighbours=None if near is None else near.before)
     n_ranked = min(settings.retrieval.n_candidates, len(record.catalog))
-    found = read(Stage(scene, shelf), asked, options, n_ranked, early)
+    found = samples_of(Stage(scene, shelf), asked, n_ranked, early)
     seed = settings.evaluation.seed
     ranker = fit_ranker(Samples(**found), options, early, seed, settings.evaluation.n_bootstrap)
     use = ranker.weights.get("cooccurrence", 0.0) != 0.0 and near is not None

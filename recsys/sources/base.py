@@ -12,7 +12,7 @@ import numpy.typing as npt
 from recsys.coldstart.told import ItemFacts, told_parts
 from recsys.ranking import Floats, fresh_part, trend_part
 from recsys.retrieval import Retriever
-from recsys.shelf import Evidence, Shelf, neighbour_part
+from recsys.shelf import Evidence, Shelf, neighbour_part, part_of
 
 Bools = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.integer[Any]]
@@ -62,6 +62,14 @@ class Asked:
         items = ItemFacts(*facts, self.trend_features, self.as_of)
         given = (shelf.segments, len(evidence.seen), shelf.coldstart, self.fresh is None)
         return told_parts(evidence.told, items, *given)
+
+    @cached_property
+    def near(self) -> Floats | None:
+        """(N,) how near each item is by the neighbours of the ranking model, else ``neighbours``."""
+        ranker = self.shelf.ranker
+        if ranker is None or ranker.neighbours is None:
+            return self.neighbours
+        return part_of(ranker.neighbours, self.evidence, self.as_of)
 
 
 class Source(Protocol):

@@ -15,7 +15,7 @@ class Neighbours:
 
     def find(self, asked: Asked, wanted: int) -> Rows:
         """``Source.find``."""
-        near = asked.neighbours
+        near = asked.near
         if near is None:
             return np.zeros(0, np.int64)
         return top_k(near, asked.allowed & (near > 0), wanted)
