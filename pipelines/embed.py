@@ -41,6 +41,7 @@ from pipelines.times import parse_time
 from recsys.archive import Archive
 from recsys.bundle import BundleDraft, publish_bundle
 from recsys.catalog import Catalog, catalog_from_items
+from recsys.coldstart.segments import Segments
 from recsys.encoder.projection import Projection, fit_projection
 from recsys.encoder.weights import EncoderFiles, encoder_files
 from recsys.errors import NotFoundError
@@ -90,8 +91,7 @@ def run(
     with timed(stages, "read"), working("read the record"):
         corpus = _read(job, until)
     with timed(stages, "fetch_model"):
-        folder = model_folder(job.settings.encoder.model)
-        encoder = encoder_files(folder, job.settings.encoder)
+        encoder = encoder_files(model_folder(job.settings.encoder.model), job.settings.encoder)
     with timed(stages, "encode"):
         source = encoder_source(job.store, encoder, job.settings.encoder)
         found = text_vectors(corpus.catalog.item_texts(), source)
@@ -105,11 +105,8 @@ def run(
     with timed(stages, "fit"), working("choose weights on the latest events"):
         words = None if spoken is None else _words(job, projection, said, spoken)
         weights, figures = _weights(job, corpus, vectors, words) if fit else _default(job)
-    with timed(stages, "graph"), working("name the interests"):
-        items = ItemTable.all_warm(vectors)
-        graph = graph_of_events(job, corpus.catalog, items, corpus.events, corpus.data_until)
-    with timed(stages, "segments"):
-        segments = segments_of_events(job, corpus.catalog, corpus.events, corpus.data_until)
+    items = ItemTable.all_warm(vectors)
+    graph, segments = _told_apart(job, corpus, items, stages)
     with timed(stages, "rank"), working("fit the ranking model"):
         read = (items, ZeroShot(job.settings.interest, weights, projection))
         ranker = _ranker(job, corpus, read, graph, words) if fit else None
@@ -177,6 +174,17 @@ def _weights(
     events = event_arrays(corpus.events, corpus.catalog.index, index)
     weights, figures = fit_weights(events, vectors, corpus.catalog, job.settings, texts)
     return with_settings(weights, job.settings.ranking), figures
+
+
+def _told_apart(
+    job: Job, corpus: _Corpus, items: ItemTable, stages: dict[str, float]
+) -> tuple[InterestGraph | None, Segments | None]:
+    """The interests of the catalog, and the segments of its users."""
+    known = (corpus.events, corpus.data_until)
+    with timed(stages, "graph"), working("name the interests"):
+        graph = graph_of_events(job, corpus.catalog, items, *known)
+    with timed(stages, "segments"):
+        return graph, segments_of_events(job, corpus.catalog, *known)
 
 
 def _ranker(

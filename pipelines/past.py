@@ -28,8 +28,8 @@ from recsys.graph.interest_graph import InterestGraph
 from recsys.interest.beside import AlignedNeighbours
 from recsys.interest.zero_shot import is_positive
 from recsys.ledger import open_ledger
-from recsys.record import read_all
 from recsys.ranker.model import Ranker
+from recsys.record import read_all
 from recsys.schema import ITEMS
 from recsys.settings import Settings
 from recsys.shelf import Shelf

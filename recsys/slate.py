@@ -181,12 +181,12 @@ def by_encoder(
         left = np.flatnonzero(asked.allowed[rows])
         near = left[shortlist(rules, candidates.rows[left], scores[left], n)]
         best = near[np.argsort(-scores[near], kind="stable")]
-    best = _with_near(best, asked, rows, scores)
+    asked_about = _with_near(best, asked, rows, scores)
     return Ranked(
-        rows=candidates.rows[best],
-        scores=scores[best],
-        parts={name: values[best] for name, values in found.items()},
-        found_by=candidates.found_by[best],
+        rows=candidates.rows[asked_about],
+        scores=scores[asked_about],
+        parts={name: values[asked_about] for name, values in found.items()},
+        found_by=candidates.found_by[asked_about],
         source_names=candidates.names,
     )
 

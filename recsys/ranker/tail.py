@@ -110,6 +110,7 @@ def ranker_of_tail(
         settings.trend,
         encoder.neighbours,
         graph,
+        coldstart=settings.coldstart,
     )
     known = settings.model_copy(update={"interest": interest})
     asked = ask(events, scene, queries, touches, known)

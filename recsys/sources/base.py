@@ -65,7 +65,7 @@ class Asked:
 
     @cached_property
     def near(self) -> Floats | None:
-        """(N,) how near each item is by the neighbours of the ranking model, else ``neighbours``."""
+        """(N,) nearness of each item by the ranking model's neighbours, else ``neighbours``."""
         ranker = self.shelf.ranker
         if ranker is None or ranker.neighbours is None:
             return self.neighbours

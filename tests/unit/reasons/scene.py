@@ -113,7 +113,8 @@ def scene(
         available_until=np.full(N, np.inf),
     )
     graph, ranker = (_graph(items, rng), _ranker(name, rng)) if "ranked" in name else (None, None)
-    shelf = Shelf(catalog, items, model, interest, trend, _beside(name, rng), graph, ranker)
+    more = (_beside(name, rng), graph)
+    shelf = Shelf(catalog, items, model, interest, trend, *more, ranker=ranker)
     features = rng.random((N, len(trend.half_lives_s))).astype(np.float32)
     features[rng.random(N) < 0.2] = 0.0
     return Scene(shelf, settings, features)
