@@ -5,7 +5,8 @@
 ``reasons``      stated effects of events against those of histories without them; their cost
 ``labels``       how many items of a named interest have the words of its name
 ``cold``         users without events, by what they say and who they are
-``composition``  accuracy, diversity and coverage of all sources and steps, after a split
+``composition``  accuracy, diversity and coverage of sources, ranking model and steps, after a split
+``drift``        events until a slate follows a new taste (beside SASRec: ``--peers FOLDER``)
 
 ``rerank_p50_ms`` is the sum of steps, rules and reasons, for 500 candidates and k = 20. A part is a
 module of ``tests.benchmarks.slate_parts``; figures of parts that were not asked for are null.
@@ -16,10 +17,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.parts import names_among, run_parts
-from tests.benchmarks.slate_parts import cold, composition, labels, reasons, rerank, rules
+from tests.benchmarks.slate_parts import cold, composition, drift, labels, reasons, rerank, rules
 
 FIGURES = (
     "ndcg_full_over_encoder",
@@ -29,6 +31,9 @@ FIGURES = (
     "cold_user_popular_ndcg10",
     "reason_max_error",
     "label_hit_share",
+    "drift_first_at",
+    "drift_majority_at",
+    "sasrec_drift_first_at",
     "rerank_p50_ms",
 )
 BEYOND_RETRIEVAL = ("steps_p50_ms", "rules_p50_ms", "reasons_p50_ms")
@@ -68,7 +73,12 @@ def _cold(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _composition(options: argparse.Namespace) -> dict[str, Any]:
-    return composition.run(options.dataset, options.minutes, options.queries, _say)
+    given = (options.minutes, options.queries, options.set)
+    return composition.run(options.dataset, *given, _say)
+
+
+def _drift(options: argparse.Namespace) -> dict[str, Any]:
+    return drift.run(options.minutes, options.peers, _say)
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
@@ -78,6 +88,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "labels": _labels,
     "cold": _cold,
     "composition": _composition,
+    "drift": _drift,
 }
 
 
@@ -90,6 +101,14 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--dataset", default="movielens-100k")
     parser.add_argument("--queries", type=int, default=3_000, help="most queries")
     parser.add_argument("--minutes", type=float, default=10.0, help="of training, at most")
+    parser.add_argument("--peers", type=Path, help="folder where SASRec's answers stand or are put")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="section.field=value",
+        help="of the composition, which is without rerank steps by default",
+    )
     return parser.parse_args(arguments)
 
 

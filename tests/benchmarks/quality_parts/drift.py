@@ -220,10 +220,16 @@ def new_share(
 
 
 def _row(share: npt.NDArray[np.float64]) -> dict[str, Any]:
-    """Of one system: (P, steps + 1) shares become figures."""
+    """Of one system: (P, steps + 1) shares become figures.
+
+    The first item is waited for where none was in the slate before the switch.
+    """
     after = events_to_follow(share)
     followed = np.isfinite(after)
+    foreign = share[share[:, 0] == 0.0] if len(share) else share
+    first = events_to_follow(foreign, least=0.0)
     return {
+        "first_events": _none_if_never(float(np.median(first))) if len(first) else None,
         "median_events": _none_if_never(float(np.median(after))) if len(after) else None,
         "followed_share": round(float(followed.mean()), 4) if len(after) else None,
         **{
@@ -234,9 +240,19 @@ def _row(share: npt.NDArray[np.float64]) -> dict[str, Any]:
     }
 
 
-def events_to_follow(share: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(P,) events until half of a slate is of the new taste, from (P, steps + 1); inf = never."""
-    reached = share >= FOLLOWED
+def events_to_follow(
+    share: npt.NDArray[np.float64], least: float = FOLLOWED
+) -> npt.NDArray[np.float64]:
+    """(P,) events until more than nothing, and at least ``least``, of a slate is of the new taste.
+
+    Args:
+        share: (P, steps + 1) of the slates.
+        least: share of a slate; 0.0 = its first item.
+
+    Returns:
+        inf = never.
+    """
+    reached = (share >= least) & (share > 0.0)
     return np.where(reached.any(axis=1), reached.argmax(axis=1), np.inf)
 
 

@@ -229,6 +229,10 @@ def test_a_slate_follows_once_half_of_it_is_of_the_new_taste() -> None:
     slates[3 : n_steps + 1, 0, 1] = 1  # of the first user, after three events, one item of two
     share = drift_part.new_share(slates, np.array([0, 7]), np.array([7, 7]))
     np.testing.assert_array_equal(drift_part.events_to_follow(share[:, :, 0]), [3.0, np.inf])
+    slates[2, 0, 1] = 1
+    share = np.repeat(drift_part.new_share(slates, np.array([0, 7]), np.array([7, 7])), 3, axis=2)
+    first = drift_part.events_to_follow(share[:, :, 0] / 2.0, least=0.0)
+    np.testing.assert_array_equal(first, [2.0, np.inf])
 
 
 def test_half_lives_are_matched_in_sorted_order() -> None:
