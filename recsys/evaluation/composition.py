@@ -18,7 +18,7 @@ from recsys.evaluation.touched import recent_before
 from recsys.events import EventArrays
 from recsys.ranker.model import Ranker
 from recsys.reranking.base import Ranked
-from recsys.reranking.options import DppSettings, MmrSettings, RerankingSettings
+from recsys.reranking.options import DppSettings, MmrSettings, RerankingSettings, SwapSettings
 from recsys.reranking.registry import steps_of
 from recsys.settings import DataSettings, InterestSettings, RetrievalSettings
 from recsys.shelf import Evidence, Shelf
@@ -33,6 +33,8 @@ RANKER = "ranker"
 FULL = "full"
 CURVE = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
 """Trade-offs at which the curves of accuracy against diversity are drawn."""
+PRICES = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1)
+"""The same for the step that has a price."""
 
 _ACTS, _SHOWN = "acts", "shown"
 
@@ -84,6 +86,9 @@ def variants_of(
         mmr = RerankingSettings(steps=("mmr",), mmr=MmrSettings(diversity=d))
         dpp = RerankingSettings(steps=("dpp",), dpp=DppSettings(diversity=d))
         found += [Variant(f"mmr {d:g}", sources, mmr), Variant(f"dpp {d:g}", sources, dpp)]
+    for cost in PRICES:
+        swap = RerankingSettings(steps=("swap",), swap=SwapSettings(cost=cost))
+        found.append(Variant(f"swap {cost:g}", sources, swap))
     return found
 
 
@@ -103,7 +108,8 @@ def _of_ranker(
 
 def curve_names() -> dict[str, list[str]]:
     """Step -> the variants of its curve, by rising trade-off."""
-    return {step: [f"{step} {d:g}" for d in CURVE] for step in ("mmr", "dpp")}
+    prices = {"mmr": CURVE, "dpp": CURVE, "swap": PRICES}
+    return {step: [f"{step} {d:g}" for d in line] for step, line in prices.items()}
 
 
 def with_histories(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from recsys.evaluation.composition import CURVE, ENCODER, FULL, RANKER
+from recsys.evaluation.composition import ENCODER, FULL, RANKER, curve_names
 from recsys.evaluation.report_page import COLOURS, QUIET, Figure, figure, table
 
 Section = tuple[str, list[str | Figure]]
@@ -32,7 +32,7 @@ def composition_section(found: Mapping[str, Any] | None) -> Section:
 
 
 def _variants(variants: Mapping[str, Any]) -> str:
-    curves = {f"{step} {d:g}" for step in ("mmr", "dpp") for d in CURVE}
+    curves = {name for names in curve_names().values() for name in names}
     rows = []
     for name, one in variants.items():
         if name in curves:

@@ -72,6 +72,14 @@ class DppSettings(StepSettings):
     """0 = the ranking, 1 = only the determinant counts; a request may give its own."""
 
 
+class SwapSettings(StepSettings):
+    """Items at the low places give way to unlike ones, for a stated price."""
+
+    cost: Share = 0.01
+    """Share of the slate's expected DCG that variety may cost; a request's ``diversity`` stands for
+    it. 0 = the ranking."""
+
+
 class CalibrateSettings(StepSettings):
     """A slate keeps the proportions of the user's interests."""
 
@@ -112,6 +120,8 @@ class RerankingSettings(Section):
     """Maximal marginal relevance."""
     dpp: DppSettings = DppSettings()
     """A determinantal point process."""
+    swap: SwapSettings = SwapSettings()
+    """The most variety for a stated price."""
     sample: SampleSettings = SampleSettings()
     """Slates are drawn, and say how probable they were."""
 
@@ -136,7 +146,7 @@ class RerankingSettings(Section):
 
     def with_diversity(self) -> RerankingSettings:
         """These settings, with ``mmr`` among the steps where none diversifies."""
-        if {"mmr", "dpp"} & set(self.steps):
+        if {"mmr", "dpp", "swap"} & set(self.steps):
             return self
         draws = [name for name in self.steps if self.stage(name) == "draw"]
         others = [name for name in self.steps if self.stage(name) != "draw"]

@@ -23,6 +23,7 @@ STRONG = RerankingSettings.model_validate(
         "calibrate": {"weight": 0.8},
         "mmr": {"diversity": 0.6},
         "dpp": {"diversity": 0.6},
+        "swap": {"cost": 0.5},
         "sample": {"temperature": 1.0, "n_pool": 30},
     }
 )
