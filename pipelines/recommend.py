@@ -37,13 +37,16 @@ from pipelines.job import (
 from pipelines.past import Past, read_past, scatter, shelf_of
 from pipelines.told import told_of
 from recsys.errors import ConfigError, DataError, LeakageError
-from recsys.evaluation.composition import Stage, recommend_ranked, with_histories
+from recsys.evaluation.batch import Way, recommend_composed
+from recsys.evaluation.composition import Stage, with_histories
 from recsys.evaluation.protocol import ask, recommend, with_habits
 from recsys.evaluation.scene import Asked
 from recsys.evaluation.split import Queries
 from recsys.events import timestamps_s
 from recsys.interest.replay import ends_before
 from recsys.rights.staged import remember_output
+from recsys.rules.schema import RuleSet
+from recsys.rules.versions import load_version, read_current
 from recsys.schema import TIMESTAMP
 
 SAID = "interests"
@@ -182,9 +185,12 @@ def _answers(job: Job, past: Past, table: pa.Table, k: int, exclude_seen: bool) 
     asked = _asked(past, user[order], moments[order], exclude_seen)
     in_time = table.take(pa.array(order))
     said = in_time[SAID].to_pylist() if SAID in table.column_names else None
-    asked = replace(asked, told=told_of(job, past, in_time["user_id"].to_pylist(), said))
+    rules = load_version(job.store, job.tenant, read_current(job.store, job.tenant).version)
+    who = in_time["user_id"].to_pylist()
+    told = told_of(job, past, who, said, reads_attributes=len(rules.rules) > 0)
+    asked = replace(asked, told=told)
     with ray_session():
-        found = _scored(past, asked, k, exclude_seen)
+        found = _scored(past, asked, k, exclude_seen, rules)
     back = np.argsort(order, kind="stable")
     rows, scores = found["rows"][back], found["scores"][back]
     query, place = np.nonzero(rows >= 0)
@@ -201,17 +207,17 @@ def _answers(job: Job, past: Past, table: pa.Table, k: int, exclude_seen: bool) 
     )
 
 
-def _scored(past: Past, asked: Asked, k: int, exclude_seen: bool) -> dict[str, Any]:
+def _scored(past: Past, asked: Asked, k: int, exclude_seen: bool, rules: RuleSet) -> dict[str, Any]:
     """Slates as they are served; with seen items they are the encoder's, and the users' habits."""
     shelf, settings = shelf_of(past), past.settings
-    if shelf.ranker is None or not exclude_seen:
+    way = Way(k, settings.retrieval.n_candidates, settings.reranking, rules)
+    is_plain = shelf.ranker is None and len(way.reranking.steps) == 0 and len(rules.rules) == 0
+    if is_plain or not exclude_seen:
         scene = ray.put(past.scene)
         return scatter("recommend", recommend, scene, asked, (k, exclude_seen))
     asked = with_histories(asked, past.events, settings.interest, settings.data)
     stage = ray.put(Stage(past.scene, shelf))
-    return scatter(
-        "recommend", recommend_ranked, stage, asked, (k, settings.retrieval.n_candidates)
-    )
+    return scatter("recommend", recommend_composed, stage, asked, (way,))
 
 
 def _asked(

@@ -22,6 +22,7 @@ def told_of(
     past: Past,
     users: Sequence[str],
     interests: Sequence[str | None] | None = None,
+    reads_attributes: bool = False,
 ) -> tuple[Told, ...] | None:
     """What is told of Q users; None where nothing is told of anybody.
 
@@ -30,8 +31,10 @@ def told_of(
         past: the record beside a bundle.
         users: (Q,) ids.
         interests: (Q,) what each says; None = nobody says anything.
+        reads_attributes: whether attributes are wanted although the bundle has no segments.
     """
-    attributes = {} if past.scene.segments is None else _attributes(job, set(users))
+    reads = reads_attributes or past.scene.segments is not None
+    attributes = _attributes(job, set(users)) if reads else {}
     heard = {} if interests is None else _heard(job, past, [one for one in interests if says(one)])
     if len(attributes) == 0 and len(heard) == 0:
         return None

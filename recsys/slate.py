@@ -127,9 +127,7 @@ def ask(
     unwished = not_wished(evidence.told, shelf.items.directions, shelf.coldstart)
     if unwished is not None:
         allowed &= ~unwished
-    if options.rules is not None:
-        allowed &= options.rules.allowed()
-    return Asked(
+    asked = Asked(
         shelf,
         evidence,
         trend_features,
@@ -139,6 +137,12 @@ def ask(
         options.diversity,
         options.seed,
     )
+    return narrowed(asked, options.rules)
+
+
+def narrowed(asked: Asked, rules: BoundRules | None) -> Asked:
+    """A question without the items that rules take away."""
+    return asked if rules is None else replace(asked, allowed=asked.allowed & rules.allowed())
 
 
 def find(asked: Asked, options: SlateOptions) -> Candidates:

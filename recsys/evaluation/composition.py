@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from recsys.coldstart.told import Told, not_wished
 from recsys.evaluation.protocol import OURS, Result
 from recsys.evaluation.scene import Asked, Scene
 from recsys.evaluation.touched import recent_before
@@ -155,27 +156,6 @@ def score_composition(
     return {"lists": lists}
 
 
-def recommend_ranked(stage: Stage, asked: Asked, k: int, n_ranked: int) -> Result:
-    """The slates of the ranking model, without sources and steps.
-
-    Args:
-        stage: the past.
-        asked: the queries, ``with_histories``.
-        k: most items in a slate.
-        n_ranked: items, the best by the encoder's score, that the model ranks.
-
-    Returns:
-        As of ``protocol.recommend`` without seen items.
-    """
-    rows = np.full((len(asked), k), -1, np.int32)
-    scores = np.zeros((len(asked), k), np.float32)
-    for q, question in enumerate(questions(stage, asked)):
-        best = rank(question, find(question, SlateOptions()), max(k, n_ranked))
-        n = min(k, len(best))
-        rows[q, :n], scores[q, :n] = best.rows[:n], best.scores[:n]
-    return {"rows": rows, "scores": scores}
-
-
 def questions(stage: Stage, asked: Asked) -> Iterator[base.Asked]:
     """Each query as it would have been asked at its moment; seen items may not be shown.
 
@@ -189,7 +169,11 @@ def questions(stage: Stage, asked: Asked) -> Iterator[base.Asked]:
         trend.advance_to(as_of)
         allowed = stage.scene.candidates(as_of)
         allowed[asked.seen[asked.seen_bounds[q] : asked.seen_bounds[q + 1]]] = False
-        given = (stage.shelf, _evidence(asked, q), trend.features(), as_of, allowed)
+        evidence, shelf = _evidence(asked, q), stage.shelf
+        unwished = not_wished(evidence.told, shelf.items.directions, shelf.coldstart)
+        if unwished is not None:
+            allowed &= ~unwished
+        given = (shelf, evidence, trend.features(), as_of, allowed)
         yield base.Asked(*given, seed=q)
 
 
@@ -223,4 +207,5 @@ def _evidence(asked: Asked, q: int) -> Evidence:
         seen=asked.seen[asked.seen_bounds[q] : asked.seen_bounds[q + 1]],
         shown_item=shown_item,
         shown_ts=shown_ts,
+        told=Told() if asked.told is None else asked.told[q],
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ from pipelines import embed, recommend
 from pipelines.job import Job
 from recsys.errors import ConfigError, LeakageError
 from recsys.events import timestamps_s
+from recsys.rules.schema import read_rules
+from recsys.rules.versions import put_rules
 from recsys.schema import ITEMS, TIMESTAMP, microseconds
-from recsys.settings import DAY_S
+from recsys.settings import DAY_S, load
 from recsys.testing.fakes import tiny_items, tiny_log
 from tests.integration.past_logs import (
     at_share,
@@ -137,6 +140,33 @@ def test_an_unknown_user_gets_what_trends(slates: Callable[..., pa.Table]) -> No
     items = table["item_id"].to_pylist()
     assert items[:5] == items[5:]
     assert len(table) == 10
+
+
+def test_rules_and_steps_hold_in_batches_too(made: Job, tmp_path: Path) -> None:
+    users = sorted(set(WORLD.events["user_id"].to_pylist()))[:6]
+    queries, out = write_queries(tmp_path / "q.parquet", users, np.full(6, NOW)), tmp_path / "r"
+
+    def ask(job: Job) -> list[list[str]]:
+        recommend.run(job, queries, out, k=6)
+        table = pq.read_table(out)
+        return [table.filter(pc.equal(table["user_id"], u))["item_id"].to_pylist() for u in users]
+
+    plain = ask(made)
+    gone, low = plain[0][0], plain[1][5]
+    when = [f'item.item_id == "{one}"' for one in (gone, low)]
+    rules = [
+        {"id": "gone", "when": when[0], "action": {"type": "filter"}},
+        {"id": "first", "when": when[1], "action": {"type": "pin", "place": 1}},
+    ]
+    version = put_rules(made.store, made.tenant, read_rules({"rules": rules}), None, NOW).version
+    ruled = ask(made)
+    put_rules(made.store, made.tenant, read_rules({"rules": []}), version, NOW)
+    assert all(gone not in slate and len(slate) == 6 for slate in ruled)
+    assert ruled[1][0] == low and ask(made) == plain
+
+    varied = load(assignments=["reranking.steps=[mmr]", "reranking.mmr.diversity=0.9"])
+    other = ask(replace(made, settings=varied))
+    assert other != plain and [len(slate) for slate in other] == [6] * 6
 
 
 def test_touched_items_come_back_when_they_may(slates: Callable[..., pa.Table]) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from recsys.coldstart.reading import Heard, Statement
+from recsys.coldstart.told import Told
+from recsys.evaluation.batch import Way, recommend_composed
 from recsys.evaluation.composition import (
     ENCODER,
     FULL,
@@ -58,6 +63,23 @@ def test_the_encoder_alone_and_generous_sources_make_the_slates_of_the_protocol(
         np.testing.assert_array_equal(found[:, v], expected["lists"][:, ours])
     parts = [score_composition(stage, part, K, variants) for part in parts_of(asked, 3)]
     np.testing.assert_array_equal(stacked(parts)["lists"], found)
+
+
+def test_what_users_say_counts_in_batches_too(log: Log, stage: Stage) -> None:
+    asked = with_histories(log.new(), log.events, SETTINGS.interest, SETTINGS.data)
+    plain = recommend_composed(stage, asked, Way(K, 60))["rows"]
+    found = score_composition(stage, asked, K, [Variant(ENCODER, None)])["lists"][:, 0]
+    np.testing.assert_array_equal(plain, found)
+    shunned, wished = int(plain[0, 0]), int(plain[0, 4])
+    heard = (
+        Heard("these", True, ("a",), np.array([wished])),
+        Heard("those", False, ("b",), np.array([shunned])),
+    )
+    said = Statement(heard, np.zeros((2, stage.shelf.items.n_dims), np.float32))
+    told = (Told(said), *[Told()] * (len(asked) - 1))
+    with_told = recommend_composed(stage, replace(asked, told=told), Way(K, 60))["rows"]
+    assert shunned not in with_told[0] and with_told[0].tolist().index(wished) < 4
+    np.testing.assert_array_equal(with_told[1:], plain[1:])
 
 
 def test_sources_and_steps_are_taken_away_one_by_one() -> None:
