@@ -1,9 +1,9 @@
 """Halflife on one machine: ``python -m cluster.local up | status | down --store S``.
 
-``up`` starts one process of our own (``run``) that starts a Ray of its own, on free ports of the
-loopback, with the pool and the application on it. ``down`` ends that family and nothing else, so
-any number of stores, and any other Ray, live side by side. Ray asks for a token that only this
-family of processes knows.
+``up`` starts one process of our own (``run``) that starts a Ray of its own on free ports, with the
+pool and the application on it. ``down`` ends that family and nothing else, so any number of stores,
+and any other Ray, live side by side. HTTP binds the loopback; some of Ray's own ports listen on
+every interface, and Ray asks for a token that only this family of processes knows.
 """
 
 from __future__ import annotations
