@@ -61,6 +61,8 @@ def chances(ranked: Ranked) -> Doubles:
 def swapped(chance: Doubles, vectors: Floats, k: int, cost: float) -> Any:
     """Places of the min(k, n) chosen, rising.
 
+    A swap is told in O(1) from sums over the places before it: k (n - k) steps for each.
+
     Args:
         chance: (n,) falling.
         vectors: (n, D) unit rows; a zero row is like nothing.
@@ -69,52 +71,69 @@ def swapped(chance: Doubles, vectors: Floats, k: int, cost: float) -> Any:
     """
     n = len(chance)
     k = min(k, n)
-    discount = 1.0 / np.log2(2.0 + np.arange(k))
     chosen = np.arange(k)
-    like = np.zeros(n)
+    slot = np.full(n, -1)  # of each chosen item its row in ``likeness``
+    likeness = np.empty((k, n))
     for j in range(k):
-        _add(like, vectors, chosen[j], 1.0)
-    worth = (chance[chosen] * discount).sum()
+        slot[j] = j
+        _likeness(likeness[j], vectors, j)
+    to_all = likeness.sum(axis=0)
+    worth = _worths(chance, chosen)[1, k]
     floor = (1.0 - cost) * worth
     while True:
-        out, new, then = _best(chance, vectors, chosen, like, (worth, floor))
+        out, new, worth = _best(chance, chosen, slot, likeness, to_all, (worth, floor))
         if out < 0:
             return chosen
-        _add(like, vectors, chosen[out], -1.0)
-        _add(like, vectors, new, 1.0)
+        row = slot[chosen[out]]
+        slot[chosen[out]], slot[new] = -1, row
+        to_all -= likeness[row]
+        _likeness(likeness[row], vectors, new)
+        to_all += likeness[row]
         chosen[out] = new
         chosen.sort()
-        worth = then
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _best(
-    chance: Doubles, vectors: Floats, chosen: Places, like: Doubles, bounds: tuple[float, float]
+    chance: Doubles,
+    chosen: Places,
+    slot: Places,
+    likeness: Doubles,
+    to_all: Doubles,
+    bounds: tuple[float, float],
 ) -> Any:
     """The swap of most variety for its price: place in ``chosen``, new item, worth with it.
 
     Args:
         chance: (n,) falling.
-        vectors: (n, D).
         chosen: (k,) rising.
-        like: (n,) likeness to all that are chosen, itself left out.
+        slot: (n,) row of each chosen item in ``likeness``; -1 = not chosen.
+        likeness: (k, n) of the chosen to all; 0 to themselves.
+        to_all: (n,) its sums.
         bounds: worth of the chosen, and the least that it may become.
 
     Returns:
         A place of -1 where no swap is worth its price.
     """
     worth, floor = bounds
-    is_in = np.zeros(len(chance), np.bool_)
-    is_in[chosen] = True
+    k, sums = len(chosen), _worths(chance, chosen)
     best_rate, best_out, best_new, best_worth = 0.0, -1, -1, worth
-    for out in range(len(chosen)):
+    for out in range(k):
+        gone, place = chosen[out], 0  # the new one's place among those that stay
         for i in range(len(chance)):
-            if is_in[i]:
+            if slot[i] >= 0:
+                place += i != gone
                 continue
-            then = _with(chance, chosen, out, i)
+            if place <= out:
+                then = sums[1, place] + sums[2, out] - sums[2, place]
+                then += sums[1, k] - sums[1, out + 1]
+            else:
+                then = sums[1, out] + sums[0, place + 1] - sums[0, out + 1]
+                then += sums[1, k] - sums[1, place + 1]
+            then += chance[i] / np.log2(2.0 + place)
             if then < floor:
                 break  # those after it are less likely still
-            gain = like[chosen[out]] - like[i] + _dot(vectors, i, chosen[out])
+            gain = to_all[gone] - to_all[i] + likeness[slot[gone], i]
             rate = gain / max(worth - then, 1e-12)
             if gain > 1e-9 and rate > best_rate:
                 best_rate, best_out, best_new, best_worth = rate, out, i, then
@@ -122,33 +141,24 @@ def _best(
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _dot(vectors: Floats, i: int, j: int) -> float:
-    total = 0.0
-    for d in range(vectors.shape[1]):
-        total += vectors[i, d] * vectors[j, d]
-    return total
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _add(like: Doubles, vectors: Floats, of: int, sign: float) -> None:
-    for i in range(len(like)):
-        if i != of:
-            like[i] += sign * _dot(vectors, i, of)
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _with(chance: Doubles, chosen: Places, out: int, new: int) -> float:
-    """The worth of a rising set with one of its items for another."""
-    total, place, is_placed = 0.0, 0, False
+def _worths(chance: Doubles, chosen: Places) -> Any:
+    """(3, k + 1) worth of the first chosen, each a place higher, at its own, and a place lower."""
+    sums = np.zeros((3, len(chosen) + 1))
     for j in range(len(chosen)):
-        if j == out:
-            continue
-        if not is_placed and new < chosen[j]:
-            total += chance[new] / np.log2(2.0 + place)
-            place, is_placed = place + 1, True
-        total += chance[chosen[j]] / np.log2(2.0 + place)
-        place += 1
-    return total if is_placed else total + chance[new] / np.log2(2.0 + place)
+        for down in range(3):
+            place = max(j + down - 1, 0)  # nobody moves up from the first place
+            sums[down, j + 1] = sums[down, j] + chance[chosen[j]] / np.log2(2.0 + place)
+    return sums
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _likeness(out: Doubles, vectors: Floats, of: int) -> None:
+    """Cosines (n,) of one item and all; 0 to itself."""
+    for i in range(len(vectors)):
+        out[i] = 0.0
+        if i != of:
+            for d in range(vectors.shape[1]):
+                out[i] += vectors[i, d] * vectors[of, d]
 
 
 STEP = Swap
