@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from recsys.settings import ServingSettings
+from recsys.serving_options import ServingSettings
 
 CALM = 0.7
 """A pool shrinks only where fewer shards would stay below this share of every limit."""

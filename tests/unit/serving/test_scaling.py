@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recsys.settings import ServingSettings
+from recsys.serving_options import ServingSettings
 from serving.pool.scaling import Autoscaler, Load, Seen, wanted_shards
 
 RULE = ServingSettings(
