@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from recsys.coldstart.told import Told
 from recsys.errors import EventError
+from recsys.settings import Settings
 from recsys.shelf import Evidence
 from serving.pool.messages import ProfileView
 
@@ -36,6 +37,16 @@ class Asker:
 def asker_of(view: ProfileView, evidence: Evidence) -> Asker:
     """The user that a profile is of, at the moment that it was read for."""
     return Asker(evidence, view.as_of, view.user_id, view, is_known=view.is_known)
+
+
+def check_k(settings: Settings, k: int) -> None:
+    """Refuse a length that no slate may have.
+
+    Raises:
+        EventError: if it is not positive, or above ``serving.max_k``.
+    """
+    if not 1 <= k <= settings.serving.max_k:
+        raise EventError("k", f"is {k}", f"Ask for 1 to {settings.serving.max_k}")
 
 
 def check_as_of(view: ProfileView, as_of: float, asked: float | str | None) -> None:

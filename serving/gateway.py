@@ -9,7 +9,8 @@ from typing import Any
 
 from recsys.bundle import Bundle
 from recsys.errors import ConflictError, EventError, UnavailableError
-from recsys.rules.compiled import CompiledRules
+from recsys.rules.compiled import BoundRules, CompiledRules
+from recsys.rules.request import RequestFacts
 from recsys.settings import Settings
 from recsys.shelf import Evidence
 from serving.api.checks import check_id, parse_time
@@ -23,7 +24,7 @@ from serving.api.schemas import (
     SlateReply,
     TrendingReply,
 )
-from serving.asking import Asker, asker_of, check_as_of
+from serving.asking import Asker, asker_of, check_as_of, check_k
 from serving.browse import similar_items, trending_items, trending_reply
 from serving.drift_meters import DriftMeters
 from serving.evidence import evidence_of, evidence_of_record, needs_record
@@ -135,7 +136,7 @@ class Gateway:
     async def user(self, user_id: str, request: SlateRequest) -> Asker:
         """Who asks, by id. Raises as ``recommend`` does."""
         as_of = self._as_of(request.as_of)
-        self._check_k(request.k)
+        check_k(self.settings, request.k)
         check_id("user_id", user_id, self.settings.data.max_id_bytes)
         view = await self._view_or_none(user_id, as_of, request)
         asker = Asker(Evidence(self._shelf.nobody), as_of, user_id)
@@ -146,7 +147,7 @@ class Gateway:
     async def visitor(self, session: SessionIn) -> Asker:
         """Who asks, by what was touched. Raises as ``recommend_session`` does."""
         as_of = self._as_of(session.as_of)
-        self._check_k(session.k)
+        check_k(self.settings, session.k)
         events, unknown = read_session(
             session, as_of, self._shelf.catalog.index, self.settings.data
         )
@@ -172,13 +173,18 @@ class Gateway:
         if self.rules is not None:
             rules = self.rules.standing.compiled if rules is None else rules
             bound = rules.bind(said)
-        steer = await asyncio.to_thread(self.interests.steer, asker, bound, said)
-        asked = (steer.evidence, asker.as_of, request, steer.rules)
-        reply = await asyncio.to_thread(self._slates.make, *asked)
+        reply = await asyncio.to_thread(self._steered, asker, request, bound, said)
         if rules is not None and len(rules.rules) > 0:
             reply.rules_version = rules.version
         if bound is not None and len(bound.late) > 0:
             log.warning("rules take too long", extra={"rules": bound.late})
+        return reply
+
+    def _steered(
+        self, asker: Asker, request: SlateRequest, bound: BoundRules | None, said: RequestFacts
+    ) -> SlateReply:
+        steer = self.interests.steer(asker, bound, said)
+        reply = self._slates.make(steer.evidence, asker.as_of, request, steer.rules)
         return with_asker(reply, asker, steer.note)
 
     async def profile(self, user_id: str, asked: float | str | None) -> ProfileReply:
@@ -200,7 +206,7 @@ class Gateway:
         Raises:
             NotFoundError: if the catalog has no such item.
         """
-        self._check_k(k)
+        check_k(self.settings, k)
         check_id("item_id", item_id, self.settings.data.max_id_bytes)
         now = self.now()
         return await asyncio.to_thread(similar_items, self._bundle, self._shelf, item_id, k, now)
@@ -213,7 +219,7 @@ class Gateway:
         Raises:
             EventError: if an argument is unsound.
         """
-        self._check_k(k)
+        check_k(self.settings, k)
         as_of = self._as_of(asked)
         mass = self._trend.mass(as_of)
         found = await asyncio.to_thread(trending_items, self._shelf, mass, as_of, k, half_life_s)
@@ -292,7 +298,3 @@ class Gateway:
     def now(self) -> float:
         """Unix seconds, with the offset of the settings."""
         return self._clock() + self.settings.serving.clock_offset_s
-
-    def _check_k(self, k: int) -> None:
-        if not 1 <= k <= self.settings.serving.max_k:
-            raise EventError("k", f"is {k}", f"Ask for 1 to {self.settings.serving.max_k}")
