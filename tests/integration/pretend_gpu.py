@@ -2,7 +2,7 @@
 
 Two places in one operation are an error, as on a GPU and unlike on a CPU that takes its form. The
 device changes torch for a whole process, so it gets its own:
-``python -m tests.unit.training.pretend_gpu``.
+``python -m tests.integration.pretend_gpu``.
 """
 
 from __future__ import annotations
