@@ -153,9 +153,9 @@ def _measured(
     with ray_session():
         scene = ray.put(past.scene)
         with timed(stages, "new"):
-            new = _new(job, past, scene, _nonempty(queries, ~repeat), split.start, k)
+            new = _new(job, past, scene, queries.asking(~repeat), split.start, k)
         with timed(stages, "repeats"):
-            again = _nonempty(queries, repeat)
+            again = queries.asking(repeat)
             repeats = _repeats(past, scene, again, k) if len(again) > 0 else None
     with timed(stages, "summary"):
         found = summarise(new)
@@ -246,12 +246,6 @@ def _repeats(past: Past, scene: Any, queries: Queries, k: int) -> Outcome:
     result = scatter("repeats", score_repeats, scene, asked)
     outcome = Outcome(asked.queries, REPEAT_SYSTEMS, result, k)
     return outcome.draw(past.settings.evaluation)
-
-
-def _nonempty(queries: Queries, keep: Any) -> Queries:
-    """Queries with only some targets, without those that have none left."""
-    kept = queries.with_targets(keep)
-    return kept.pick(np.flatnonzero(np.diff(kept.target_bounds)))
 
 
 def _check_time(job: Job, bundle_id: str | None, start: float, allowed: bool) -> bool:

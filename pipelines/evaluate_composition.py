@@ -181,5 +181,4 @@ def _asked(past: Past, queries: Queries) -> Asked:
 
 
 def _new_queries(past: Past, queries: Queries) -> Queries:
-    kept = queries.with_targets(~past.touches.is_repeat(queries))
-    return kept.pick(np.flatnonzero(np.diff(kept.target_bounds)))
+    return queries.asking(~past.touches.is_repeat(queries))

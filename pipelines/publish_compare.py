@@ -110,8 +110,7 @@ class Pair:
         positive = is_positive(events.kind, events.value, settings.interest)
         queries = time_queries(events, positive, self.since)
         repeat = Touches(events, settings.data.passive_kinds).is_repeat(queries)
-        queries = queries.with_targets(~repeat)
-        queries = queries.pick(np.flatnonzero(np.diff(queries.target_bounds)))
+        queries = queries.asking(~repeat)
         return draw_users(queries, MAX_QUERIES, np.random.default_rng(seed))
 
 

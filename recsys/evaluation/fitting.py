@@ -132,8 +132,7 @@ class _Tail:
         n_max = settings.ranking.n_validation_queries
         both = []
         for keep in (~repeat, repeat):
-            kept = queries.with_targets(keep)
-            kept = kept.pick(np.flatnonzero(np.diff(kept.target_bounds)))
+            kept = queries.asking(keep)
             both.append(ask(events, scene, draw_queries(kept, n_max, rng), touches, settings))
         new, repeats = both
         parts, repeat_parts = (_parts(events, scene, some) for some in both)

@@ -84,8 +84,7 @@ def choose_neighbours(
         All are compared on the ``_MAX_ITEMS`` most frequent items alone.
     """
     base = NeighbourOptions() if base is None else base
-    kept = queries.with_targets(~touches.is_repeat(queries))
-    kept = kept.pick(np.flatnonzero(np.diff(kept.target_bounds)))
+    kept = queries.asking(~touches.is_repeat(queries))
     if len(kept) < MIN_QUERIES:
         return base, {"n_queries": len(kept), "ndcg10": {}}
     kept = draw_queries(kept, MAX_QUERIES, np.random.default_rng(0))

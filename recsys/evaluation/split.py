@@ -61,6 +61,11 @@ class Queries:
         bounds = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         return replace(self, target_bounds=bounds, target=self.target[keep])
 
+    def asking(self, keep: Bools) -> Queries:
+        """With only some targets (M,), and without the queries that have none left."""
+        kept = self.with_targets(keep)
+        return kept.pick(np.flatnonzero(np.diff(kept.target_bounds)))
+
 
 def time_at_share(ts: Times, share: float) -> float:
     """The time from which the last ``1 - share`` of the events begin.

@@ -143,8 +143,7 @@ def _queries(
 ) -> Queries:
     """Questions of the tail for what is new to the user, by time."""
     whole = time_queries(record.events, positive, since)
-    kept = whole.with_targets(~touches.is_repeat(whole))
-    kept = kept.pick(np.flatnonzero(np.diff(kept.target_bounds)))
+    kept = whole.asking(~touches.is_repeat(whole))
     rng = np.random.default_rng(settings.evaluation.seed)
     return draw_users(kept, settings.ranking.n_validation_queries, rng)
 

@@ -51,8 +51,7 @@ def choose_item_side(
     since = time_at_share(events.ts, 1.0 - settings.ranking.validation_share)
     touches = Touches(events, settings.data.passive_kinds)
     queries = time_queries(events, positive, since)
-    kept = queries.with_targets(~touches.is_repeat(queries))
-    kept = kept.pick(np.flatnonzero(np.diff(kept.target_bounds)))
+    kept = queries.asking(~touches.is_repeat(queries))
     if len(kept) < MIN_QUERIES:
         return None, {"n_queries": len(kept), "ndcg10": {}}
     rng = np.random.default_rng(settings.evaluation.seed)

@@ -178,5 +178,4 @@ def _before(events: EventArrays, queries: Queries) -> Bools:
 
 def _new(record: Record, queries: Queries) -> Queries:
     """Only right answers that are new to their user, and queries that keep one."""
-    kept = queries.with_targets(~record.touches.is_repeat(queries))
-    return kept.pick(np.flatnonzero(np.diff(kept.target_bounds)))
+    return queries.asking(~record.touches.is_repeat(queries))

@@ -86,8 +86,7 @@ def new_to_user(log: Log, queries: Queries, n_max: int, wanted: Bools | None = N
     """
     drawn = draw_users(queries, n_max, np.random.default_rng(log.settings.evaluation.seed))
     keep = ~log.touches.is_repeat(drawn)
-    kept = drawn.with_targets(keep if wanted is None else keep & wanted[drawn.target])
-    return kept.pick(np.flatnonzero(np.diff(kept.target_bounds)))
+    return drawn.asking(keep if wanted is None else keep & wanted[drawn.target])
 
 
 def dataset(name: str, settings: Settings) -> Log:

@@ -72,8 +72,7 @@ class Log:
         self.is_repeat = self.touches.is_repeat(self.queries)
 
     def kept(self, keep: np.ndarray) -> Queries:
-        found = self.queries.with_targets(keep)
-        return found.pick(np.flatnonzero(np.diff(found.target_bounds)))
+        return self.queries.asking(keep)
 
     def new(self) -> Asked:
         asked = ask(self.events, self.scene, self.kept(~self.is_repeat), self.touches, SETTINGS)

@@ -113,3 +113,6 @@ def test_targets_can_be_kept_apart() -> None:
     kept = queries.with_targets(np.isin(queries.target, [2, 4]))
     assert [row[3] for row in _told(kept)] == [[2], [], [], [4]]
     assert kept.target_query.tolist() == [0, 3]
+    asking = queries.asking(np.isin(queries.target, [2, 4]))
+    assert [row[3] for row in _told(asking)] == [[2], [4]]
+    assert asking.as_of.tolist() == queries.as_of[[0, 3]].tolist()
