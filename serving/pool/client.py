@@ -92,13 +92,18 @@ class PoolClient:
         deadline = self._deadline(timeout_s)
         views: dict[str, ProfileView] = {}
         missing = list(user_ids)
+        late: UnavailableError | None = None
         while len(missing) > 0:
             pending: dict[int, list[str]] = defaultdict(list)
             for user_id in missing:
                 pending[self._partition(user_id)].append(user_id)
-            for part in await self._scatter(
-                pending, "packed", READ, deadline, as_of, is_packed=True
-            ):
+            try:
+                parts = await self._scatter(
+                    pending, "packed", READ, deadline, as_of, is_packed=True
+                )
+            except UnavailableError as error:  # with no time left, what was seen before says more
+                raise (late or error) from error
+            for part in parts:
                 views.update((view.user_id, view) for view in unpack(part))
             missing = [
                 user_id

@@ -173,6 +173,11 @@ def test_everybody_s_events_reach_the_trend_also_over_a_killed_board(
 ) -> None:
     mirror = TrendMirror(spec.settings.trend.half_lives_s, len(TEXTS))
     row = sorted(TEXTS).index("i19")
+    ledger = open_ledger(spec.ledger_url)
+
+    def recorded() -> int:
+        tails = [ledger.tail(partition)["item_id"].to_pylist() for partition in range(N_PARTITIONS)]
+        return sum(tail.count("i19") for tail in tails)
 
     def pulled() -> float:
         try:
@@ -181,17 +186,18 @@ def test_everybody_s_events_reach_the_trend_also_over_a_killed_board(
             return -1.0
         return float(mirror.mass(time.time())[row, -1])
 
-    wait_until(lambda: pulled() >= 0.0 and mirror.as_of is not None)
-    before = pulled()
+    def is_whole() -> bool:
+        return pulled() == pytest.approx(recorded(), abs=1e-3)
+
+    before = recorded()
     posted = time.time()
     asyncio.run(pool.append([event("trendy", "i19"), event("trendy2", "i19")]))
-    wait_until(lambda: pulled() > before + 1.9)
-    wait_until(lambda: pulled() >= 0.0 and (mirror.as_of or 0.0) > posted)
+    wait_until(lambda: is_whole() and (mirror.as_of or 0.0) > posted)
     board = ray.get_actor(spec.actor_name(TREND_BOARD), namespace=spec.namespace)
     ray.kill(board, no_restart=False)
     asyncio.run(pool.append([event("trendy3", "i19")]))
-    wait_until(lambda: pulled() > before + 2.9)
-    assert pulled() == pytest.approx(before + 3.0, abs=1e-3)
+    assert recorded() == before + 3
+    wait_until(is_whole)
 
 
 def test_a_read_that_asks_for_more_than_there_is_gives_up_in_time(pool: PoolClient) -> None:

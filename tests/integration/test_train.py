@@ -101,7 +101,7 @@ def test_a_budget_counts_from_the_commands_start_and_leaves_a_little_for_trainin
     late = with_settings(job, "train.budget_s=2", *endless)
     report = train.run(late, Options(name="late", publish=False, spent_s=1_000.0))
     assert report["stopped"] == "budget"
-    assert 1.0 < report["train_s"] < 60.0
+    assert 0.0 < report["train_s"] < 60.0
     assert report["total_steps"] > 0
 
 
