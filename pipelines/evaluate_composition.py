@@ -36,7 +36,7 @@ from recsys.evaluation.slate_figures import (
     curve_figures,
 )
 from recsys.evaluation.split import Queries, draw_users, time_queries
-from recsys.reranking.fatigue import IMPRESSION
+from recsys.interest.shown import IMPRESSION
 from recsys.settings import RetrievalSettings
 from recsys.shelf import Shelf
 

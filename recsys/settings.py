@@ -151,6 +151,8 @@ class InterestSettings(Section):
     """``m_0``: the mass at which half the confidence is reached."""
     n_recent: PositiveInt = 64
     """Recent events kept per user, for reasons and refolds."""
+    n_shown: NonNegativeInt = 32
+    """Latest impressions kept per user, for fatigue."""
 
 
 class TrendSettings(Section):

@@ -36,6 +36,8 @@ def evidence_of(view: ProfileView) -> Evidence:
         recent_kind=np.array([*view.recent_kind, None], dtype=object)[:-1],
         recent_value=view.recent_value,
         seen=view.seen,
+        shown_item=view.shown_item,
+        shown_ts=view.shown_ts,
     )
 
 

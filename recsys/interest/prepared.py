@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from recsys.events import NO_TEXT, UNKNOWN_ITEM
 from recsys.interest.model import EventEvidence, FoldBatch, InterestModel, ItemTable, TextTable
+from recsys.interest.shown import IMPRESSION
 from recsys.interest.zero_shot import RATING, codes_of, rating_importance, signed_importance
 from recsys.settings import InterestSettings
 
@@ -34,6 +35,8 @@ class Prepared(NamedTuple):
     """(T,) rating or dwell; NaN where there is none."""
     is_kept: Bools
     """(T,) what the user did: it is recent, and its item is seen."""
+    is_shown: Bools
+    """(T,) impressions of known items."""
     is_pending: Bools
     """(T,) would be evidence if its item or its words were known."""
     importance: Floats
@@ -74,6 +77,7 @@ class KindCodes:
         self._passive = dict.fromkeys(passive_kinds, 1)
         self._itemless = dict.fromkeys(itemless_kinds, 1)
         self._interest = interest
+        self._impression = self._code_of.get(IMPRESSION, UNKNOWN_KIND)
         self._rating = self._code_of.get(RATING, UNKNOWN_KIND)
         self._signed = np.zeros(UNKNOWN_KIND + 1, np.float32)
         names = np.array([*kinds, None], dtype=object)[:-1]
@@ -107,12 +111,14 @@ class KindCodes:
             signed = signed_importance(events.kind, events.value, self._interest)
         is_known = events.item != UNKNOWN_ITEM
         passive = codes_of(events.kind, self._passive, 0) == 1
+        kind = codes_of(events.kind, self._code_of, UNKNOWN_KIND).astype(np.uint8)
         return Prepared(
             np.ascontiguousarray(events.ts, np.float64),
             np.ascontiguousarray(events.item, np.int32),
-            codes_of(events.kind, self._code_of, UNKNOWN_KIND).astype(np.uint8),
+            kind,
             np.asarray(events.value, np.float32),
             is_known & ~passive,
+            is_known & passive & (kind == self._impression),
             self._lacks(events, is_known) & (signed != 0.0),
             *found.arrays,
         )

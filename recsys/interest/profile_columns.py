@@ -27,11 +27,12 @@ Column = npt.NDArray[Any]
 Group = Mapping[str, Column]
 
 STATE, RECENT, SEEN, WAITING, WISHES = "state", "recent", "seen", "waiting", "wishes"
+SHOWN = "shown"
 _EVICTED_AT_ONCE = 4_096
 
 
 def columns_of(table: ProfileTable) -> dict[str, dict[str, Column]]:
-    """Groups ``state``, ``recent``, ``seen``; ``waiting``, ``wishes`` if any; and unknown ones."""
+    """Groups ``state``, ``recent``, ``seen``; those of few users if any; unknown ones."""
     parts = [_groups(table)]
     if table.eviction.file is not None:
         for profiles in table.eviction.file.parts(_EVICTED_AT_ONCE):
@@ -43,6 +44,8 @@ def columns_of(table: ProfileTable) -> dict[str, dict[str, Column]]:
         groups[WAITING] = table.waiting.columns()
     if len(table.wishes) > 0:
         groups[WISHES] = table.wishes.columns()
+    if len(table.shown) > 0:
+        groups[SHOWN] = table.shown.columns()
     return {**{name: dict(group) for name, group in table.more.items()}, **groups}
 
 
@@ -85,7 +88,9 @@ def fill_table(table: ProfileTable, columns: Mapping[str, Group]) -> None:
         table.waiting = WaitingEvents.from_columns(columns[WAITING])
     if WISHES in columns:
         table.wishes = WishBook.from_columns(columns[WISHES])
-    known = {STATE, RECENT, SEEN, WAITING, WISHES}
+    if SHOWN in columns:
+        table.shown.fill(columns[SHOWN])
+    known = {STATE, RECENT, SEEN, WAITING, WISHES, SHOWN}
     table.more = {name: group for name, group in columns.items() if name not in known}
 
 

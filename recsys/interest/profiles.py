@@ -34,6 +34,7 @@ from recsys.interest.model import (
 from recsys.interest.prepared import KindCodes, Prepared, evidence_of
 from recsys.interest.recent import Histories, RecentEvents, histories
 from recsys.interest.rings import touch
+from recsys.interest.shown import ShownItems
 from recsys.interest.storage import Storage
 from recsys.interest.user_memory import UserMemory
 from recsys.interest.waiting import WaitingEvents
@@ -86,6 +87,8 @@ class ProfileTable:
         """Events that are evidence as soon as their words can be read; whoever folds fills it."""
         self.wishes = WishBook()
         """What users wish of their interests; whoever folds fills it."""
+        self.shown = ShownItems(interest.n_shown)
+        """What users were shown lately."""
         self.more: dict[str, Mapping[str, npt.NDArray[Any]]] = {}
         """Column groups that came with a snapshot and are unknown here: they go on as they are."""
 
@@ -214,6 +217,9 @@ class ProfileTable:
         kept = (events.ts, events.item, events.kind, events.value, events.is_kept)
         ring, seen = self.memory.ring.ready(len(at)), self.memory.seen.ready(len(at))
         touch(at, ring, seen, self.interest.n_recent, self.memory.next_tick(), kept)
+        shown = np.flatnonzero(events.is_shown)
+        if len(shown) > 0:
+            self.shown.add(self.ids.ids(rows[shown]), events.item[shown], events.ts[shown])
         self.eviction.saw(events.ts)
 
     def fold_evidence(

@@ -18,9 +18,10 @@ import pyarrow.compute as pc
 from recsys.evaluation.composition import Stage, questions
 from recsys.evaluation.scene import Asked
 from recsys.events import EventArrays, timestamps_s
+from recsys.interest.shown import IMPRESSION
 from recsys.ranker.online import Shown
 from recsys.ranker.scoring import feature
-from recsys.ranker.viewed import IMPRESSION, one_view
+from recsys.ranker.viewed import one_view
 from recsys.slate import by_encoder
 from recsys.sources.gather import given
 

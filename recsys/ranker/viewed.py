@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.interest.model import Query
+from recsys.interest.shown import IMPRESSION
 from recsys.ranker.options import RankerSettings
 from recsys.ranking import Floats
 from recsys.shelf import Evidence, Shelf
@@ -22,8 +23,6 @@ from recsys.shelf import Evidence, Shelf
 Doubles = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.integer[Any]]
-
-IMPRESSION = "impression"
 
 
 @dataclass(frozen=True)

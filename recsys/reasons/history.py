@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from recsys.interest.id_map import IdBytes
 from recsys.interest.model import FoldBatch, TextTable
 from recsys.interest.prepared import UNKNOWN_KIND
 from recsys.interest.profiles import ProfileTable
@@ -35,6 +36,7 @@ def history_evidence(
     some = events.pick(behind_it)
     table.fold(everything[behind_it] + rows[1], some, shelf.model, shelf.items, texts)
     banks = table.banks(rows[:1])
+    shown = table.shown.of(IdBytes.of(["whole"]))
     worth = signed_importance(events.kind, events.value, shelf.interest)
     return Evidence(
         query=shelf.model.query(banks, as_of),
@@ -45,6 +47,8 @@ def history_evidence(
         recent_kind=events.kind[recent],
         recent_value=events.value[recent],
         seen=table.seen(int(rows[0])),
+        shown_item=shown.item,
+        shown_ts=shown.ts,
         behind=Behind(
             banks=table.banks(rows[1:]),
             recent_text=None if events.text is None else events.text[recent],

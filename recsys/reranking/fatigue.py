@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from recsys.interest.shown import IMPRESSION
 from recsys.ranking import Floats
 from recsys.reranking.base import Ranked
 from recsys.reranking.options import FatigueSettings
 from recsys.shelf import Evidence
 from recsys.sources.base import Asked, Rows
-
-IMPRESSION = "impression"
 
 
 class Fatigue:

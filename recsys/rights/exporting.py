@@ -18,6 +18,7 @@ from recsys.encoder.cache import VectorCache
 from recsys.errors import ChecksumError, ConfigError, NotFoundError
 from recsys.events import timestamps_s
 from recsys.folding import fold_partition, fold_record, read_to_position
+from recsys.interest.id_map import IdBytes
 from recsys.interest.profiles import ProfileTable
 from recsys.interest.zero_shot import gaps, half_lives_passed
 from recsys.ledger import Ledger
@@ -100,6 +101,7 @@ def profile_of(table: ProfileTable, bundle: Bundle, user_id: str, as_of: float) 
     t_ref, interest = float(table.t_ref[row]), table.interest
     moment = max(as_of, t_ref)
     recent, items = table.recent(row), bundle.catalog.item_ids
+    shown = table.shown.of(IdBytes.of([user_id]))
     waiting = [event.text for event in table.waiting if event.row == row]
     return {
         "bundle_id": bundle.bundle_id,
@@ -111,6 +113,10 @@ def profile_of(table: ProfileTable, bundle: Bundle, user_id: str, as_of: float) 
         "recent": [
             {"item_id": _name(items, item), "ts": float(ts), "importance": float(importance)}
             for item, ts, importance in zip(recent.item, recent.ts, recent.importance, strict=True)
+        ],
+        "shown": [
+            {"item_id": _name(items, item), "ts": ts}
+            for item, ts in zip(shown.item.tolist(), shown.ts.tolist(), strict=True)
         ],
         "seen": [_name(items, item) for item in table.seen(row).tolist()],
         "waiting_words": waiting,

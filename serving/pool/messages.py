@@ -68,6 +68,10 @@ class ProfileView:
     """The evidence, which reasons are folded from."""
     wishes: tuple[Wish, ...] = ()
     """What the user wishes of their interests."""
+    shown_item: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    """(I,) rows of the catalog of the latest impressions, oldest first."""
+    shown_ts: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    """(I,) Unix seconds."""
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from recsys.interest.model import Banks, Query
 from recsys.interest.recent import Histories
+from recsys.interest.shown import Shown
 from recsys.wishes.wish import Wish
 from serving.pool.messages import ProfileView
 
@@ -48,6 +49,8 @@ class ProfileBatch(Sequence[ProfileView]):
     """The evidence, which reasons are folded from."""
     wishes: Mapping[int, tuple[Wish, ...]] = field(default_factory=dict)
     """What they wish of their interests, by position; most wish nothing, and are left out."""
+    shown: Shown | None = None
+    """What they were shown lately; None = none of them anything."""
 
     def __len__(self) -> int:
         return len(self.user_ids)
@@ -82,7 +85,14 @@ class ProfileBatch(Sequence[ProfileView]):
             seen=did.seen[did.seen_bounds[b] : did.seen_bounds[b + 1]],
             banks=None if self.banks is None else self.banks.pick(slice(b, b + 1)),
             wishes=self.wishes.get(b, ()),
+            **self._shown(b),
         )
+
+    def _shown(self, b: int) -> dict[str, Any]:
+        if self.shown is None:
+            return {}
+        item, ts = self.shown.of(b)
+        return {"shown_item": item, "shown_ts": ts}
 
     def _kind(self, code: int) -> str:
         return self.kinds[code] if code < len(self.kinds) else UNKNOWN_KIND

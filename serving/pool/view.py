@@ -16,6 +16,7 @@ from recsys.interest.id_map import IdBytes
 from recsys.interest.model import Banks, InterestModel
 from recsys.interest.profiles import ProfileTable
 from recsys.interest.recent import Histories, histories
+from recsys.interest.shown import Shown, joined
 from recsys.interest.zero_shot import gaps, half_lives_passed
 from recsys.settings import InterestSettings
 from recsys.wishes.wish import Wish
@@ -55,6 +56,7 @@ class Held(NamedTuple):
     kinds: tuple[str, ...]
     wishes: dict[int, tuple[Wish, ...]]
     """By position; of users who wish something."""
+    shown: Shown | None
 
 
 def hold(partitions: Sequence[Partition], user_ids: Sequence[str]) -> Held:
@@ -75,6 +77,7 @@ def hold(partitions: Sequence[Partition], user_ids: Sequence[str]) -> Held:
         importance=table.codes.signed(did.kind, did.value),
         kinds=table.kinds,
         wishes=_wishes(partitions, user_ids),
+        shown=_shown(partitions, user_ids),
     )
     _trim(found.evicting)
     return held
@@ -94,6 +97,17 @@ def _wishes(
     said = ((b, partition.table.wishes) for b, partition in enumerate(partitions))
     found = ((b, book.of(user_ids[b])) for b, book in said if len(book) > 0)
     return {b: wishes for b, wishes in found if len(wishes) > 0}
+
+
+def _shown(partitions: Sequence[Partition], user_ids: Sequence[str]) -> Shown | None:
+    if all(len(partition.table.shown) == 0 for partition in partitions):
+        return None
+    return joined(
+        [
+            partition.table.shown.of(IdBytes.of([user_id]))
+            for partition, user_id in zip(partitions, user_ids, strict=True)
+        ]
+    )
 
 
 def _found(partitions: Sequence[Partition], user_ids: Sequence[str]) -> Found:
@@ -156,6 +170,7 @@ def profile_views(
         kinds=held.kinds,
         banks=banks,
         wishes=held.wishes,
+        shown=held.shown,
     )
 
 

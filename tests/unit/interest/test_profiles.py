@@ -96,7 +96,7 @@ def test_a_table_survives_its_columns(rng: np.random.Generator) -> None:
     whole = folded(users, batch, v, np.arange(600), 100)
     half = folded(users, batch, v, np.arange(300), 100)
     columns = half.columns()
-    assert set(columns) == {"state", "recent", "seen"}
+    assert set(columns) == {"state", "recent", "seen", "shown"}
     back = ProfileTable.from_columns(columns, INTEREST, KINDS)
     assert_same_users(back, half)
     rows = back.rows(users[300:], create=True)
