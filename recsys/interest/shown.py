@@ -73,6 +73,11 @@ class ShownItems:
         """Bytes that the impressions take, ids left out."""
         return int(self._count.nbytes + self._item.nbytes + self._ts.nbytes)
 
+    @property
+    def n_places(self) -> int:
+        """Users that there is room for."""
+        return len(self._count)
+
     def add(self, ids: IdBytes, item: npt.NDArray[np.integer[Any]], ts: npt.NDArray[Any]) -> None:
         """Take T impressions in, each for the first time.
 

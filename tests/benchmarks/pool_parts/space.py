@@ -20,6 +20,8 @@ import psutil
 
 from recsys.interest.id_map import IdBytes
 from recsys.interest.profiles import ProfileTable
+from recsys.interest.shown import ShownItems
+from recsys.settings import InterestSettings
 from tests.benchmarks.pool_parts import tables as made
 
 N_EVENTS = 30
@@ -37,9 +39,20 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "bytes_per_user": found["float16"]["bytes"],
         "float32_bytes_per_user": found["float32"]["bytes"],
+        "shown_bytes_per_user": _shown_bytes(),
         "growth_pause_ms": found["float16"]["pause_ms"],
         "one_table_growth_pause_ms": found["float16"]["one_table_pause_ms"],
     }
+
+
+def _shown_bytes() -> float:
+    """Bytes of a user's impressions, the id and spare room left out, where the places are full."""
+    n_shown, users = InterestSettings().n_shown, np.arange(1_000)
+    shown = ShownItems(n_shown)
+    ids = IdBytes.of(np.repeat(made.names(users), n_shown).tolist())
+    item = np.tile(np.arange(n_shown), len(users))
+    shown.add(ids, item, made.START + item)
+    return shown.n_bytes / shown.n_places
 
 
 def main(dtype: str, n_users: int) -> None:

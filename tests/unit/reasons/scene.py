@@ -14,6 +14,7 @@ from recsys.graph.interest_graph import InterestGraph
 from recsys.graph.labels import NodeLabel
 from recsys.graph.options import GraphSettings
 from recsys.interest.beside import NeighbourPart
+from recsys.interest.id_map import IdBytes
 from recsys.interest.model import FoldBatch, InterestModel, ItemTable
 from recsys.interest.profiles import ProfileTable
 from recsys.interest.zero_shot import ZeroShot
@@ -59,6 +60,7 @@ class Scene:
         """What one user's profile says, as the pool has it."""
         table = self.table(events)
         banks, recent = table.banks(np.array([0])), table.recent(0)
+        shown = table.shown.of(IdBytes.of(["u"]))
         return Evidence(
             query=self.shelf.model.query(banks, as_of),
             banks=banks,
@@ -68,6 +70,8 @@ class Scene:
             recent_kind=np.array([*(table.kinds[k] for k in recent.kind), None], object)[:-1],
             recent_value=recent.value,
             seen=table.seen(0) if seen is None else seen,
+            shown_item=shown.item,
+            shown_ts=shown.ts,
         )
 
     def from_record(self, events: FoldBatch, as_of: float) -> Evidence:
