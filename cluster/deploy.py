@@ -9,7 +9,8 @@ from ray import serve
 
 from pipelines.job import Job
 from recsys.errors import UnavailableError
-from serving.app import AppArgs, build, pool_spec
+from serving.app import LOGGING, AppArgs, build, pool_spec
+from serving.observability.tracing import tracing_config
 from serving.pool import end_pool, start_pool
 
 APPLICATION = "halflife"
@@ -36,7 +37,11 @@ def deploy(job: Job, host: str, port: int) -> str:
     args = app_args(job)
     start_pool(pool_spec(args))  # it loads while Serve starts; the application waits for it
     timeout_s = job.settings.serving.request_timeout_s + HTTP_MARGIN_S
-    serve.start(http_options={"host": host, "port": port, "request_timeout_s": timeout_s})
+    serve.start(
+        http_options={"host": host, "port": port, "request_timeout_s": timeout_s},
+        logging_config=LOGGING,
+        tracing_config=tracing_config(job.settings.serving.tracing),
+    )
     serve.run(build(args), name=APPLICATION, route_prefix="/")
     return f"http://{host}:{port}"
 

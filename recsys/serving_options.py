@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from recsys.section import Section
+from recsys.tracing_options import TracingSettings
 
 
 class ServingSettings(Section):
@@ -70,3 +71,5 @@ class ServingSettings(Section):
     attempt_timeout_s: PositiveFloat = 4.0
     """Seconds after which a shard that does not answer is asked again, or the one that took over;
     what it was asked is safe to repeat."""
+    tracing: TracingSettings = TracingSettings()
+    """Spans."""

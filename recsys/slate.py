@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ from recsys.rules.steps import RULES, with_rules
 from recsys.shelf import Evidence, Shelf
 from recsys.sources.base import Asked, Bools, Rows, Source
 from recsys.sources.gather import Candidates, also, gather, given, names_in, whole_catalog
+
+Part = Literal["query", "candidates", "ranking", "rerank", "reasons"]
 
 N_RANKED = 500
 N_NEAR = 200
@@ -89,7 +91,12 @@ class SlateOptions:
 
 
 def make_slate(
-    shelf: Shelf, evidence: Evidence, trend_features: Floats, as_of: float, options: SlateOptions
+    shelf: Shelf,
+    evidence: Evidence,
+    trend_features: Floats,
+    as_of: float,
+    options: SlateOptions,
+    done: Callable[[Part], None] = lambda _: None,
 ) -> Slate:
     """Find candidates, score them, drop what may not be shown, rerank, and explain the best.
 
@@ -99,20 +106,27 @@ def make_slate(
         trend_features: (N, Ht) log(1 + decayed popularity) at ``as_of``, of the whole catalog.
         as_of: Unix seconds.
         options: length, seen filter, sources, steps.
+        done: told of each part as it ends.
 
     Returns:
         At most ``k`` items, best first; of equal scores the lower catalog row first.
     """
     asked = ask(shelf, evidence, trend_features, as_of, options)
+    done("query")
     candidates = find(asked, options)
+    done("candidates")
     is_cut_late = len(options.steps) > 0 or options.rules is not None or shelf.ranker is not None
     n = max(options.n_ranked, options.k) if is_cut_late else options.k
-    ranked = rerank(rank(asked, candidates, n, options.rules), asked, options)
+    ranked = rank(asked, candidates, n, options.rules)
+    done("ranking")
+    ranked = rerank(ranked, asked, options)
+    done("rerank")
     shown = ranked.pick(np.arange(min(options.k, len(ranked))))
     told = {**shown.parts, "interest": _taste(shelf, shown), "trend": asked.trend}
     how = options.explain
     reasons = explain(shelf, evidence, trend_features, as_of, shown.rows, told, how)
     items = [_item(shelf, shown, place, reason) for place, reason in enumerate(reasons)]
+    done("reasons")
     missing = len(items) < options.k
     return Slate(as_of, items, _why_short(asked, candidates, ranked, options) if missing else None)
 

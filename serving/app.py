@@ -32,13 +32,16 @@ from serving.api.routes import create_app
 from serving.drift_meters import RayDriftMeters
 from serving.encoder_service import EncoderService
 from serving.gateway import Gateway
+from serving.observability.logs import join_serve_log
+from serving.observability.pool import MeteredPool, metered_encode
+from serving.observability.ray_meters import RayEncoderMeters, RayGatewayMeters
 from serving.people import People
 from serving.pool import PoolSpec, ensure_pool
 from serving.rules import RuleDesk
 from serving.word_reader import Encode
 
 MAX_ONGOING_REQUESTS = 200
-QUIET = {"enable_access_log": False}
+LOGGING = {"encoding": "JSON", "enable_access_log": False}
 """Serve's access log records paths, and user ids stand in paths."""
 
 
@@ -92,11 +95,11 @@ def build(args: AppArgs) -> Application:
     """
     spec = pool_spec(args)
     encoder = serve.deployment(
-        EncoderService,
+        EncoderReplica,
         name="Encoder",
         num_replicas=1,
         ray_actor_options=_resources(0.1),
-        logging_config=QUIET,
+        logging_config=LOGGING,
     ).bind(spec.store_uri, spec.tenant, spec.bundle_id)
     gateway = serve.deployment(
         serve.ingress()(GatewayReplica),
@@ -105,7 +108,7 @@ def build(args: AppArgs) -> Application:
         max_ongoing_requests=MAX_ONGOING_REQUESTS,
         graceful_shutdown_timeout_s=5.0,
         ray_actor_options=_resources(0.1),
-        logging_config=QUIET,
+        logging_config=LOGGING,
     )
     application: Application = gateway.bind(spec, encoder)
     return application
@@ -129,13 +132,32 @@ class GatewayReplica:
         people = People(store, spec.tenant, spec.settings.coldstart.max_known_users)
         pool = ensure_pool(spec)
         drift = RayDriftMeters()
+        meters = self._meters = RayGatewayMeters()
+        made_at, offset_s = bundle.manifest["created_at"], spec.settings.serving.clock_offset_s
+        metered = MeteredPool(pool, meters, made_at, clock_offset_s=offset_s)
+        encode = None if encode is None else metered_encode(encode, meters)
         self._gateway = Gateway(
-            bundle, pool, spec.settings, time.time, encode, rules, drift, people
+            bundle, metered, spec.settings, time.time, encode, rules, drift, people
         )
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        """The routes; Serve asks for them once this replica is made."""
-        return create_app(self._gateway)
+        """The routes; Serve asks for them once this replica is made, and adds request ids."""
+        join_serve_log()
+        return create_app(self._gateway, self._meters, returns_request_id=False)
+
+
+class EncoderReplica(EncoderService):
+    """One replica of the encoder, with its logs and metrics.
+
+    Args:
+        store_uri: where the bundle is.
+        tenant: whose.
+        bundle_id: whose encoder.
+    """
+
+    def __init__(self, store_uri: str, tenant: str, bundle_id: str) -> None:
+        join_serve_log()
+        super().__init__(store_uri, tenant, bundle_id, RayEncoderMeters())
 
 
 async def _encode(

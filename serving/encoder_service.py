@@ -6,6 +6,7 @@ import asyncio
 import logging
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from recsys.bundle_manifest import load_manifest
 from recsys.errors import NotFoundError, RecsysError
 from recsys.settings import EncoderSettings
 from recsys.store import Store
+from serving.observability.encoder_meters import EncoderMeters
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +29,13 @@ class EncoderService:
         store_uri: where the bundle is.
         tenant: whose.
         bundle_id: whose encoder.
+        meters: told of each batch; None = nobody is.
     """
 
-    def __init__(self, store_uri: str, tenant: str, bundle_id: str) -> None:
+    def __init__(
+        self, store_uri: str, tenant: str, bundle_id: str, meters: EncoderMeters | None = None
+    ) -> None:
+        self._meters = EncoderMeters() if meters is None else meters
         self._source = (store_uri, tenant, bundle_id)
         self._encoder: object = None
         self._lock = threading.Lock()
@@ -53,7 +59,10 @@ class EncoderService:
         with self._lock:
             if self._encoder is None:
                 self._encoder = self._load()
-            return self._encoder.encode(texts)  # type: ignore[attr-defined, no-any-return]
+            began = time.perf_counter()
+            vectors = self._encoder.encode(texts)  # type: ignore[attr-defined]
+            self._meters.batch(len(texts), time.perf_counter() - began)
+            return vectors  # type: ignore[no-any-return]
 
     def _load(self) -> object:
         from recsys.encoder.text import TextEncoder  # noqa: PLC0415 - torch, only when needed

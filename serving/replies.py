@@ -23,6 +23,7 @@ from serving.api.schemas import (
 )
 from serving.api.statement_schemas import ClauseOut, StatementOut
 from serving.asking import Asker
+from serving.observability.request import current
 from serving.pool.messages import ProfileView, ShardStatus
 from serving.versions import format_versions
 
@@ -64,6 +65,7 @@ def with_asker(reply: SlateReply, asker: Asker, note: str | None = None) -> Slat
     reply.cold_start = not asker.is_known and not reply.degraded
     reply.unknown_items = list(asker.unknown_items)
     reply.statement = _statement(asker.evidence.told.statement)
+    current().slate(reply.degraded, reply.cold_start)
     return reply
 
 

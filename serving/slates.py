@@ -24,6 +24,7 @@ from recsys.slate import SlateOptions, make_slate
 from recsys.sources.gather import quotas_of, sources_of
 from serving.api.reason_schemas import WithoutOut
 from serving.api.schemas import CounterfactualOut, SessionIn, SlateReply
+from serving.observability.request import current
 from serving.replies import slate_items
 from serving.trend_mirror import TrendMirror
 
@@ -129,7 +130,8 @@ class SlateMaker:
             explain=request.explain,
             rules=rules,
         )
-        slate = make_slate(self.shelf, evidence, features, as_of, options)
+        laps = current().laps()
+        slate = make_slate(self.shelf, evidence, features, as_of, options, laps)
         is_full = request.explain == "full"
         return SlateReply(
             request_id=request_id.hex,

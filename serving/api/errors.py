@@ -95,6 +95,8 @@ def install(app: FastAPI) -> None:
         return problem(error.status_code, str(error.detail), dict(error.headers or {}))
 
     @app.exception_handler(Exception)
-    async def unexpected(_: Request, error: Exception) -> JSONResponse:
-        log.error("unexpected error", exc_info=error)
-        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed; its log says why")
+    async def unexpected(request: Request, error: Exception) -> JSONResponse:
+        request_id = request.scope.get("state", {}).get("request_id", "")
+        log.error("unexpected error", exc_info=error, extra={"request_id": request_id})
+        detail = f"The server failed; its log says why (request {request_id})"
+        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail)

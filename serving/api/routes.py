@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from pydantic import ValidationError
 
 from recsys.errors import EventError
@@ -34,9 +32,9 @@ from serving.api.schemas import (
     TrendingReply,
 )
 from serving.gateway import Gateway
+from serving.observability.meters import SILENT, GatewayMeters
+from serving.observability.middleware import RequestLog
 from serving.slates import SlateRequest
-
-log = logging.getLogger(__name__)
 
 REF = "#/components/schemas/{model}"
 
@@ -73,8 +71,16 @@ Interests = Annotated[
 router = APIRouter(responses=DOCUMENTED)
 
 
-def create_app(gateway: Gateway) -> FastAPI:
-    """The ASGI application of a gateway; while it runs it follows trend and rules, reads words."""
+def create_app(
+    gateway: Gateway, meters: GatewayMeters = SILENT, returns_request_id: bool = True
+) -> FastAPI:
+    """The ASGI application of a gateway; while it runs it follows trend and rules, reads words.
+
+    Args:
+        gateway: that answers.
+        meters: told of each request.
+        returns_request_id: see ``RequestLog``.
+    """
 
     @asynccontextmanager
     async def follow(_: FastAPI) -> AsyncIterator[None]:
@@ -104,7 +110,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     app.include_router(router)
     app.include_router(rules_router)
     app.include_router(interests_router)
-    app.middleware("http")(_log_request)
+    app.add_middleware(RequestLog, meters=meters, returns_id=returns_request_id)
     install(app)
     _describe_bodies(app)
     return app
@@ -203,19 +209,6 @@ async def trending(
 async def healthz(gateway: Gate) -> HealthReply:
     """200 when the bundle is loaded and every shard answers; else 503."""
     return await gateway.health()
-
-
-async def _log_request(
-    request: Request, call_next: Callable[[Request], Awaitable[Response]]
-) -> Response:
-    """One line per request, with the route's template: ids stay out of logs."""
-    started = time.perf_counter()
-    response = await call_next(request)
-    took_ms = round(1e3 * (time.perf_counter() - started), 2)
-    route = getattr(request.scope.get("route"), "path", "unknown")
-    fields = {"method": request.method, "route": route, "status": response.status_code}
-    log.info("request", extra={**fields, "took_ms": took_ms})
-    return response
 
 
 def _describe_bodies(app: FastAPI) -> None:

@@ -1,0 +1,1 @@
+"""What the online edge tells of itself: a log line, counts and spans of requests."""
