@@ -24,6 +24,9 @@ PUBLIC = {
         MemoryLedger PlainLog RecoveryLaw RetrieverContract World WorldSize drift news plain_log
         plain_tables random_bundle random_interest recovery tiny_bundle tiny_items tiny_log write
     """,
+    "serving.client": """
+        AccessError AsyncEventBatcher AsyncHalflifeClient EventBatcher HalflifeClient RetryPolicy
+    """,
     "serving.pool": """
         AckBatch Pool PoolClient PoolSpec ProfileView ShardStatus TrendUpdate end_pool ensure_pool
         start_pool
