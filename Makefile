@@ -17,7 +17,7 @@ export OMP_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit gpu lint format up down clean bench bench-quality chaos
+.PHONY: help install promtool demo test unit gpu lint format up down clean bench bench-quality chaos
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -36,10 +36,14 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: install ## the main job on real data (DATASET=completejourney, DEMO_EXIT=1 to stop the server at the end)
 	$(BIN)/python -m cluster.demo --dataset $(DATASET) --store $(STORE)/$(DATASET) --port $(PORT) $(if $(filter 1,$(DEMO_EXIT)),--exit)
 
-test: install ## all tests but the slow suites
+promtool: ## the checker of alert rules that the tests need (Debian's package prometheus)
+	@command -v promtool >/dev/null || apt-get install -y -q --no-install-recommends prometheus >/dev/null || \
+		{ echo "The tests need promtool; as root: apt-get install --no-install-recommends prometheus"; exit 1; }
+
+test: install promtool ## all tests but the slow suites
 	$(BIN)/python -m pytest
 
-unit: install ## unit tests only (seconds, no Ray)
+unit: install promtool ## unit tests only (seconds, no Ray)
 	$(BIN)/python -m pytest tests/unit
 
 gpu: install ## what needs a GPU: encoding, training in the three stages (fails without one)

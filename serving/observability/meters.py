@@ -51,9 +51,6 @@ class GatewayMeters:
     def encoded(self, n_texts: int, seconds: float) -> None:
         """The encoder answered this gateway."""
 
-    def cache(self, name: str, is_hit: bool) -> None:
-        """A cache of the gateway, named in the code, was asked."""
-
 
 SILENT = GatewayMeters()
 """Shared by all that are told of no meters."""

@@ -60,7 +60,6 @@ class RayGatewayMeters(GatewayMeters):
             "halflife_encode_seconds", "A call of the encoder, as the gateway sees it",
             _REQUEST_SECONDS,
         )  # fmt: skip
-        self._cache = Counter("halflife_cache_total", "Questions to caches", ("cache", "result"))
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """See ``GatewayMeters``."""
@@ -98,10 +97,6 @@ class RayGatewayMeters(GatewayMeters):
         """See ``GatewayMeters``."""
         self._texts.observe(n_texts)
         self._encode.observe(seconds)
-
-    def cache(self, name: str, is_hit: bool) -> None:
-        """See ``GatewayMeters``."""
-        self._cache.inc(1, {"cache": name, "result": "hit" if is_hit else "miss"})
 
 
 class RayEncoderMeters(EncoderMeters):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+import ray
 import schemathesis
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -27,6 +29,7 @@ from recsys.retrieval import build_index
 from recsys.settings import load
 from recsys.store import Store
 from recsys.testing.fakes import tiny_bundle, tiny_items
+from serving.client import EventBatcher, HalflifeClient
 from tests.unit.encoder.models import WORDS, save_encoder
 
 pytestmark = pytest.mark.ray
@@ -230,6 +233,41 @@ def test_k_has_its_limits(client: httpx.Client, k: int) -> None:
 def test_unsound_ids_are_refused(client: httpx.Client, user: str) -> None:
     assert client.get(f"/v1/users/{quote(user, safe='')}/recommendations").status_code == 422
     assert client.post("/v1/events", json=click(user, "food-1")).status_code == 422
+
+
+def test_the_client_reads_its_own_writes_and_replies_have_one_id(
+    url: str, client: httpx.Client
+) -> None:
+    with HalflifeClient(url) as halflife:
+        assert halflife.health().status == "ok"
+        with EventBatcher(halflife, max_events=10) as batch:
+            for n in range(25):
+                batch.add(click("typed", f"food-{n % 15}"))
+        assert batch.totals.accepted == 25
+        token = halflife.event("typed", "like", "food-1").version
+        assert halflife.recommend("typed", k=3).profile_version == token
+        assert halflife.profile("typed").n_events == 26
+    for sent in ({"X-Request-ID": "mine-1"}, {}):
+        reply = client.get("/v1/trending", headers=sent)
+        (found,) = reply.headers.get_list("X-Request-ID")
+        assert found == sent.get("X-Request-ID", found) and found != ""
+
+
+def test_a_request_is_one_json_line_of_the_replica_without_a_user(client: httpx.Client) -> None:
+    headers = {"X-Request-ID": "find-me-7"}
+    client.get("/v1/users/hidden-user/recommendations", headers=headers).raise_for_status()
+    logs = Path(ray._private.worker._global_node.get_logs_dir_path()) / "serve"
+    deadline = time.monotonic() + 10.0
+    found: list[str] = []
+    while not found:
+        assert time.monotonic() < deadline, "the line is not there"
+        text = "".join(file.read_text() for file in logs.glob("replica_*Gateway*.log"))
+        found = [line for line in text.splitlines() if "find-me-7" in line]
+        time.sleep(0.05)
+    line = json.loads(found[0])
+    assert line["http_route"] == "/v1/users/{user_id:id}/recommendations"
+    assert line["status"] == 200 and line["slate"] == "cold" and "profile" in line["stages_ms"]
+    assert "hidden-user" not in text
 
 
 def test_a_second_up_finds_the_first(url: str, job: Job) -> None:
