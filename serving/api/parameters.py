@@ -13,6 +13,7 @@ AsOf = Annotated[
 ]
 UserId = Annotated[str, Path(description="The user's id, percent-encoded.")]
 ItemId = Annotated[str, Path(description="The item's id, percent-encoded.")]
+RequestId = Annotated[str, Path(description="The request_id of the slate's reply.")]
 
 
 class _IdConvertor(Convertor[str]):
