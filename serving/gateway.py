@@ -74,7 +74,7 @@ class Gateway:
         drift: DriftMeters | None = None,
         people: People | None = None,
     ) -> None:
-        self._bundle = bundle
+        self._bundle = self.bundle = bundle
         self._pool = self.pool = pool
         self.settings = settings
         self._clock = clock

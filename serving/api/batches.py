@@ -11,6 +11,7 @@ from recsys.rules.request import read_context
 from serving.api import schemas
 from serving.api.body import read_json
 from serving.api.errors import DOCUMENTED
+from serving.api.filters import filtered
 from serving.api.reading import described, read_model
 from serving.batches import recommend_many
 from serving.gateway import Gateway
@@ -38,6 +39,8 @@ class BatchIn(schemas.Request):
     """What is said about why."""
     context: Annotated[dict[str, Any], Field(default_factory=dict)]
     """What rules may ask: ``context.NAME``, and under ``user`` the ``user.attributes``."""
+    filter: str | None = None
+    """Only items of which this holds, in the language of rules."""
 
 
 class BatchReply(BaseModel):
@@ -66,5 +69,6 @@ async def recommend_batch(request: Request) -> BatchReply:
         told.explain,
         said=read_context(told.context),
     )
-    found = await recommend_many(gateway, told.user_ids, asked)
+    rules = await filtered(request.app.state.filters, told.filter)
+    found = await recommend_many(gateway, told.user_ids, asked, rules)
     return BatchReply(as_of=found.as_of, slates=found.slates)

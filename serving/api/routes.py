@@ -15,14 +15,15 @@ from pydantic import BaseModel, ValidationError
 from recsys.errors import EventError
 from recsys.reasons import Explain
 from recsys.rules.request import Said, read_context
-from serving.api import batches, feedback
+from serving.api import batches, feedback, operations
 from serving.api.body import parse_json, read_json
 from serving.api.errors import DOCUMENTED, install
 from serving.api.event_bodies import EVENT_BODIES, take_events
+from serving.api.filters import filter_desk, filtered
 from serving.api.graph_schemas import WishIn
 from serving.api.idempotency import IdempotencyKey, KeysSeen
 from serving.api.interests import router as interests_router
-from serving.api.parameters import AsOf, ItemId, UserId
+from serving.api.parameters import AsOf, ItemFilter, ItemId, UserId
 from serving.api.reading import described_models
 from serving.api.rules import BODIES as RULE_BODIES
 from serving.api.rules import router as rules_router
@@ -108,10 +109,12 @@ def create_app(gateway: Gateway) -> FastAPI:
     )
     app.state.gateway = gateway
     app.state.keys = KeysSeen(gateway.settings.serving.api.max_idempotency_keys)
+    app.state.started_at = gateway.now()
+    app.state.filters = filter_desk(gateway)
     app.include_router(router)
     app.include_router(rules_router)
     app.include_router(interests_router)
-    for more in (feedback.router, batches.router):
+    for more in (feedback.router, batches.router, operations.router):
         app.include_router(more)
     app.middleware("http")(_log_request)
     install(app)
@@ -154,6 +157,7 @@ async def post_events(
 
 @router.get("/v1/users/{user_id:id}/recommendations")
 async def recommend(  # noqa: PLR0913, PLR0917 - the parameters of the route
+    request: Request,
     gateway: Gate,
     user_id: UserId,
     k: K = 10,
@@ -165,6 +169,7 @@ async def recommend(  # noqa: PLR0913, PLR0917 - the parameters of the route
     without: Without = None,
     context: Context = None,
     interests: Interests = None,
+    wanted: ItemFilter = None,
 ) -> SlateReply:
     """A user's slate as of a moment. Somebody unknown gets what is trending.
 
@@ -173,8 +178,9 @@ async def recommend(  # noqa: PLR0913, PLR0917 - the parameters of the route
     """
     said = Said() if context is None else read_context(parse_json("context", context))
     asked = (k, exclude_seen, as_of, min_version, diversity, explain, without, said, interests)
-    request = SlateRequest(*asked)
-    return await gateway.recommend(user_id, request)
+    rules = await filtered(request.app.state.filters, wanted)
+    told = SlateRequest(*asked)
+    return await gateway.slate(await gateway.user(user_id, told), told, rules)
 
 
 @router.post("/v1/recommendations", openapi_extra=_body("SessionIn"))

@@ -144,6 +144,10 @@ def test_the_openapi_document_names_bodies_and_problems(client: Client) -> None:
         "/v1/rules/rollback",
         "/v1/rules/dry-run",
         "/healthz",
+        "/readyz",
+        "/v1/stats",
+        "/v1/bundles",
+        "/v1/bundles/{bundle_id}",
     }
     assert "EventIn" in document["components"]["schemas"]
     assert "422" in document["paths"]["/v1/events"]["post"]["responses"]
