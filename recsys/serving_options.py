@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
+from recsys.api_options import ApiSettings
 from recsys.section import Section
 from recsys.tracing_options import TracingSettings
 
@@ -13,6 +14,8 @@ from recsys.tracing_options import TracingSettings
 class ServingSettings(Section):
     """The online edge."""
 
+    api: ApiSettings = ApiSettings()
+    """Bounds of single requests."""
     host: str = "127.0.0.1"
     """Address that the HTTP proxy binds; there is no authentication, so stay on loopback."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8_000

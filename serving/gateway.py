@@ -74,15 +74,15 @@ class Gateway:
         drift: DriftMeters | None = None,
         people: People | None = None,
     ) -> None:
-        self._bundle = bundle
-        self._pool = pool
+        self._bundle = self.bundle = bundle
+        self._pool = self.pool = pool
         self.settings = settings
         self._clock = clock
         self._encode = encode
         self.rules = rules
         self.words = None if encode is None else WordReader(pool, encode)
         """Reads what users say behind the requests; None = the bundle has no encoder."""
-        self._slates = SlateMaker(bundle, settings)
+        self._slates = self.slates = SlateMaker(bundle, settings)
         self.weights = WeightFollower(bundle, self._slates) if settings.ranker.follow else None
         self._shelf, self._trend = self._slates.shelf, self._slates.trend
         self.interests = InterestDesk(bundle, self._shelf, pool, settings, self.now, drift)

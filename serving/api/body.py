@@ -10,6 +10,8 @@ from starlette.exceptions import HTTPException
 
 from recsys.errors import EventError
 
+JSON = "application/json"
+
 
 async def read_json(request: Request, max_bytes: int) -> Any:
     """The JSON value of a body.
@@ -17,8 +19,12 @@ async def read_json(request: Request, max_bytes: int) -> Any:
     The bytes are counted as they arrive, for ``Content-Length`` may lie.
 
     Raises:
-        HTTPException: 413 for a body larger than ``max_bytes``, 400 for one that is no JSON.
+        HTTPException: 415 where the request says that its body is something else, 413 for a body
+            larger than ``max_bytes``, 400 for one that is no JSON.
     """
+    said = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    if said != JSON and not said.endswith("+json"):
+        raise HTTPException(415, f"The body must be JSON. Send Content-Type: {JSON}")
     data = bytearray()
     async for chunk in request.stream():
         data.extend(chunk)

@@ -13,6 +13,15 @@ AsOf = Annotated[
 ]
 UserId = Annotated[str, Path(description="The user's id, percent-encoded.")]
 ItemId = Annotated[str, Path(description="The item's id, percent-encoded.")]
+ItemFilter = Annotated[
+    str | None,
+    Query(
+        alias="filter",
+        description="Only items of which this holds, in the language of rules: "
+        "'\"sale\" in item.categories && item.age_days < 30.0'. At most 2,000 characters.",
+    ),
+]
+RequestId = Annotated[str, Path(description="The request_id of the slate's reply.")]
 
 
 class _IdConvertor(Convertor[str]):

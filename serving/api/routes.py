@@ -8,16 +8,21 @@ from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from recsys.errors import EventError
 from recsys.reasons import Explain
 from recsys.rules.request import Said, read_context
+from serving.api import batches, feedback, operations
 from serving.api.body import parse_json, read_json
 from serving.api.errors import DOCUMENTED, install
+from serving.api.event_bodies import EVENT_BODIES, take_events
+from serving.api.filters import filter_desk, filtered
 from serving.api.graph_schemas import WishIn
+from serving.api.idempotency import IdempotencyKey, KeysSeen
 from serving.api.interests import router as interests_router
-from serving.api.parameters import AsOf, ItemId, UserId
+from serving.api.parameters import AsOf, ItemFilter, ItemId, UserId
+from serving.api.reading import described_models
 from serving.api.rules import BODIES as RULE_BODIES
 from serving.api.rules import router as rules_router
 from serving.api.schemas import (
@@ -31,6 +36,8 @@ from serving.api.schemas import (
     SlateReply,
     TrendingReply,
 )
+from serving.api.stream import is_stream, post_stream
+from serving.api.stream_schemas import StreamReply
 from serving.gateway import Gateway
 from serving.observability.meters import SILENT, GatewayMeters
 from serving.observability.middleware import RequestLog
@@ -107,9 +114,14 @@ def create_app(
         lifespan=follow,
     )
     app.state.gateway = gateway
+    app.state.keys = KeysSeen(gateway.settings.serving.api.max_idempotency_keys)
+    app.state.started_at = gateway.now()
+    app.state.filters = filter_desk(gateway)
     app.include_router(router)
     app.include_router(rules_router)
     app.include_router(interests_router)
+    for more in (feedback.router, batches.router, operations.router):
+        app.include_router(more)
     app.add_middleware(RequestLog, meters=meters, returns_id=returns_request_id)
     install(app)
     _describe_bodies(app)
@@ -130,25 +142,28 @@ def _body(*models: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-@router.post("/v1/events", status_code=202, openapi_extra=_body("EventIn", "EventsIn"))
-async def post_events(request: Request, gateway: Gate) -> EventsReply:
-    """Take one event, or many as ``{"events": [...]}``.
+@router.post("/v1/events", status_code=202, openapi_extra=EVENT_BODIES)
+async def post_events(
+    request: Request, gateway: Gate, key: IdempotencyKey = None
+) -> EventsReply | StreamReply:
+    """Take one event, many as ``{"events": [...]}``, or a stream of them as NDJSON.
 
     The reply comes when all accepted events are durable and in their users' profiles. One event
     alone that is refused is a 422; of many, the refused ones are listed with their reasons.
+
+    With ``Content-Type: application/x-ndjson`` each line is an event, and lines are taken while
+    they come in. A stream that breaks off says in ``progress`` what is done of it; sent again as a
+    whole with the same ``Idempotency-Key``, or with an ``event_id`` in each event, it counts once.
     """
-    body = await read_json(request, gateway.settings.serving.max_body_bytes)
-    if not isinstance(body, dict):
-        raise EventError("body", "is no object", 'Send an event, or {"events": [...]}')
-    if "events" not in body:
-        return await gateway.post_event(body)
-    if set(body) != {"events"} or not isinstance(body["events"], list):
-        raise EventError("events", "is no list, or has company", 'Send {"events": [...]}')
-    return await gateway.post_events(body["events"])
+    keys: KeysSeen = request.app.state.keys
+    if is_stream(request):
+        return await post_stream(request, gateway, keys, key)  # type: ignore[return-value]
+    return await take_events(request, gateway, keys, key)
 
 
 @router.get("/v1/users/{user_id:id}/recommendations")
 async def recommend(  # noqa: PLR0913, PLR0917 - the parameters of the route
+    request: Request,
     gateway: Gate,
     user_id: UserId,
     k: K = 10,
@@ -160,6 +175,7 @@ async def recommend(  # noqa: PLR0913, PLR0917 - the parameters of the route
     without: Without = None,
     context: Context = None,
     interests: Interests = None,
+    wanted: ItemFilter = None,
 ) -> SlateReply:
     """A user's slate as of a moment. Somebody unknown gets what is trending.
 
@@ -168,8 +184,9 @@ async def recommend(  # noqa: PLR0913, PLR0917 - the parameters of the route
     """
     said = Said() if context is None else read_context(parse_json("context", context))
     asked = (k, exclude_seen, as_of, min_version, diversity, explain, without, said, interests)
-    request = SlateRequest(*asked)
-    return await gateway.recommend(user_id, request)
+    rules = await filtered(request.app.state.filters, wanted)
+    told = SlateRequest(*asked)
+    return await gateway.slate(await gateway.user(user_id, told), told, rules)
 
 
 @router.post("/v1/recommendations", openapi_extra=_body("SessionIn"))
@@ -218,7 +235,8 @@ def _describe_bodies(app: FastAPI) -> None:
     def described() -> dict[str, Any]:
         document = plain()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for model in (EventIn, EventsIn, SessionIn, WishIn, *RULE_BODIES):
+        by_hand: list[type[BaseModel]] = [EventIn, EventsIn, SessionIn, WishIn, *RULE_BODIES]
+        for model in (*by_hand, *described_models()):
             whole = model.model_json_schema(ref_template=REF)
             schemas.update(whole.pop("$defs", {}))
             schemas[model.__name__] = whole

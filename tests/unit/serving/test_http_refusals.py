@@ -98,6 +98,16 @@ def test_an_unknown_route_is_a_problem_too(client: Client) -> None:
         assert reply.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize("said", ["text/csv", "application/x-www-form-urlencoded", "", "x" * 99])
+def test_a_body_of_another_kind_is_refused(client: Client, said: str) -> None:
+    event = b'{"user_id": "u", "item_id": "space-1", "kind": "click"}'
+    for path in ("/v1/events", "/v1/recommendations"):
+        reply = client.post(path, content=event, headers={"Content-Type": said})
+        assert reply.status_code == 415 and "application/json" in reply.json()["detail"]
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    assert client.post("/v1/events", content=event, headers=headers).status_code == 202
+
+
 def test_an_unexpected_error_says_nothing_about_the_inside(client: Client, pool: LocalPool) -> None:
     pool.error = RuntimeError("secret")
     reply = client.get("/v1/users/ann/profile")
@@ -122,6 +132,8 @@ def test_the_openapi_document_names_bodies_and_problems(client: Client) -> None:
         "/v1/events",
         "/v1/users/{user_id}/recommendations",
         "/v1/recommendations",
+        "/v1/recommendations:batch",
+        "/v1/slates/{request_id}/feedback",
         "/v1/users/{user_id}/profile",
         "/v1/users/{user_id}/interests",
         "/v1/users/{user_id}/interests/{interest}",
@@ -132,6 +144,10 @@ def test_the_openapi_document_names_bodies_and_problems(client: Client) -> None:
         "/v1/rules/rollback",
         "/v1/rules/dry-run",
         "/healthz",
+        "/readyz",
+        "/v1/stats",
+        "/v1/bundles",
+        "/v1/bundles/{bundle_id}",
     }
     assert "EventIn" in document["components"]["schemas"]
     assert "422" in document["paths"]["/v1/events"]["post"]["responses"]

@@ -1,0 +1,30 @@
+"""What goes over HTTP with a stream of events."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from serving.api.schemas import Problem, Rejected
+
+
+class StreamReply(BaseModel):
+    """What became of the lines up to ``n_lines``: each is durable, a duplicate, or rejected."""
+
+    n_lines: int = 0
+    """Lines that are done, blank ones included; after a failure the rest was not looked at, or may
+    be durable in part."""
+    accepted: int = 0
+    duplicates: int = 0
+    pending: int = 0
+    """Accepted events that are no evidence of taste yet."""
+    n_rejected: int = 0
+    rejected: list[Rejected] = []
+    """The first of them; ``index`` is the line, from 0."""
+    version: str = ""
+    """Give it as ``min_version`` to read your own writes."""
+
+
+class StreamProblem(Problem):
+    """A stream that broke off, with what is done of it."""
+
+    progress: StreamReply
