@@ -16,7 +16,7 @@ from typing import Any
 
 from serving.observability.meters import SILENT, GatewayMeters
 from serving.observability.request import Clock, RequestNote, begin, end
-from serving.observability.tracing import tell_span
+from serving.observability.tracing import spans_are_on, tell_span
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +67,8 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if spans_are_on():  # FastAPI's own span of the request ends with the reply
+                    tell_span(self._fields(scope, note, status))
                 if self._returns_id:
                     own = (HEADER, request_id.encode())
                     message["headers"] = [*message.get("headers", ()), own]
@@ -80,13 +82,16 @@ class RequestLog:
             self._tell(scope, note, status)
 
     def _tell(self, scope: Message, note: RequestNote, status: int) -> None:
+        fields = self._fields(scope, note, status)
         seconds = self._clock() - note.started
-        route = getattr(scope.get("route"), "path", UNMATCHED)
-        method = scope["method"] if scope["method"] in METHODS else "OTHER"
-        self._meters.request(route, method, status, seconds)
+        self._meters.request(fields["http_route"], fields["method"], status, seconds)
+        log.info("request", extra=fields)
+
+    def _fields(self, scope: Message, note: RequestNote, status: int) -> dict[str, Any]:
+        seconds = self._clock() - note.started
         fields = {
-            "method": method,
-            "http_route": route,
+            "method": scope["method"] if scope["method"] in METHODS else "OTHER",
+            "http_route": getattr(scope.get("route"), "path", UNMATCHED),
             "status": status,
             "took_ms": round(1e3 * seconds, 2),
             "request_id": note.request_id,
@@ -96,8 +101,7 @@ class RequestLog:
             fields["stages_ms"] = {name: round(1e3 * s, 2) for name, s in note.stages.items()}
         if note.outcome is not None:
             fields["slate"] = note.outcome
-        log.info("request", extra=fields)
-        tell_span(fields)
+        return fields
 
 
 def request_id_of(scope: Message) -> str:

@@ -27,7 +27,6 @@ _PATH = re.compile(r"/.*", re.DOTALL)
 _KEPT = re.compile(r"/(v1/[a-z-]{1,32}|healthz|console)(?![^/])")
 
 _is_on = False
-"""Whether Serve has asked for an exporter in this process."""
 
 
 def tracing_config(settings: TracingSettings) -> dict[str, Any]:
@@ -76,10 +75,16 @@ def processors(exporter: SpanExporter) -> list[SpanProcessor]:
     return [BatchSpanProcessor(_pathless(exporter))]
 
 
+def spans_are_on() -> bool:
+    """Whether Serve has asked for an exporter in this process."""
+    return _is_on
+
+
 def tell_span(fields: Mapping[str, Any]) -> None:
-    """Put the fields of a request's log line on the span that is open here, if there is one."""
-    if not _is_on:
-        return
+    """Put the fields of a request's log line on the span that is open here, if there is one.
+
+    Call it where ``spans_are_on`` only: the package may not be there.
+    """
     from opentelemetry import trace  # noqa: PLC0415 - an extra
 
     span = trace.get_current_span()

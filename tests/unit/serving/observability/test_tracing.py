@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -14,6 +17,8 @@ from recsys.errors import ConfigError
 from recsys.settings import load
 from recsys.tracing_options import TracingSettings
 from serving.observability import tracing
+from serving.observability.middleware import Message, RequestLog
+from serving.observability.request import current
 
 
 @pytest.fixture
@@ -96,3 +101,28 @@ def test_serve_takes_each_hook(hook: object, monkeypatch: pytest.MonkeyPatch) ->
     found = hook()  # type: ignore[operator]
     _validate_tracing_exporter_processors(found)
     found[0].shutdown()
+
+
+def test_the_line_of_a_request_stands_on_its_span(
+    exported: tuple[TracerProvider, InMemorySpanExporter],
+) -> None:
+    provider, exporter = exported
+    tracer = provider.get_tracer("framework")
+
+    async def app(scope: Message, receive: Any, send: Any) -> None:
+        with tracer.start_as_current_span("GET /v1/users/ann/recommendations"):
+            scope["route"] = SimpleNamespace(path="/v1/users/{user_id:id}/recommendations")
+            current().slate(is_degraded=False, is_cold=True)
+            await send({"type": "http.response.start", "status": 200})
+
+    async def send(_: Message) -> None:
+        return None
+
+    scope = {"type": "http", "method": "GET", "headers": [(b"x-request-id", b"r-1")]}
+    asyncio.run(RequestLog(app)(scope, send, send))
+    provider.force_flush()
+    (found,) = exporter.get_finished_spans()
+    told = dict(found.attributes or {})
+    assert told["halflife.http_route"] == "/v1/users/{user_id:id}/recommendations"
+    assert told["halflife.request_id"] == "r-1" and told["halflife.slate"] == "cold"
+    assert told["halflife.status"] == 200 and "halflife.caller" not in told
