@@ -39,7 +39,7 @@ from serving.api.schemas import (
     TrendingReply,
 )
 from serving.api.stream import is_stream, post_stream
-from serving.api.stream_schemas import StreamReply
+from serving.api.stream_schemas import BROKEN, StreamReply
 from serving.gateway import Gateway
 from serving.slates import SlateRequest
 
@@ -136,7 +136,7 @@ def _body(*models: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-@router.post("/v1/events", status_code=202, openapi_extra=EVENT_BODIES)
+@router.post("/v1/events", status_code=202, openapi_extra=EVENT_BODIES, responses=BROKEN)
 async def post_events(
     request: Request, gateway: Gate, key: IdempotencyKey = None
 ) -> EventsReply | StreamReply:
