@@ -35,6 +35,7 @@ from serving.gateway import Gateway
 from serving.people import People
 from serving.pool import PoolSpec, ensure_pool
 from serving.rules import RuleDesk
+from serving.users import UserDesk
 from serving.word_reader import Encode
 
 MAX_ONGOING_REQUESTS = 200
@@ -132,10 +133,12 @@ class GatewayReplica:
         self._gateway = Gateway(
             bundle, pool, spec.settings, time.time, encode, rules, drift, people
         )
+        now = self._gateway.now
+        self._users = UserDesk(store, spec.ledger_url, people, spec.settings, now)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The routes; Serve asks for them once this replica is made."""
-        return create_app(self._gateway)
+        return create_app(self._gateway, self._users)
 
 
 async def _encode(

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from recsys.errors import EventError
 from recsys.reasons import Explain
 from recsys.rules.request import Said, read_context
-from serving.api import batches, feedback, operations
+from serving.api import batches, feedback, operations, users
 from serving.api.body import parse_json, read_json
 from serving.api.errors import DOCUMENTED, install
 from serving.api.event_bodies import EVENT_BODIES, take_events
@@ -42,6 +42,7 @@ from serving.api.stream import is_stream, post_stream
 from serving.api.stream_schemas import BROKEN, StreamReply
 from serving.gateway import Gateway
 from serving.slates import SlateRequest
+from serving.users import UserDesk
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ Interests = Annotated[
 router = APIRouter(responses=DOCUMENTED)
 
 
-def create_app(gateway: Gateway) -> FastAPI:
+def create_app(gateway: Gateway, desk: UserDesk | None = None) -> FastAPI:
     """The ASGI application of a gateway; while it runs it follows trend and rules, reads words."""
 
     @asynccontextmanager
@@ -110,11 +111,11 @@ def create_app(gateway: Gateway) -> FastAPI:
     app.state.gateway = gateway
     app.state.keys = KeysSeen(gateway.settings.serving.api.max_idempotency_keys)
     app.state.started_at = gateway.now()
-    app.state.filters = filter_desk(gateway)
+    app.state.filters, app.state.users = filter_desk(gateway), desk
     app.include_router(router)
     app.include_router(rules_router)
     app.include_router(interests_router)
-    for more in (feedback.router, batches.router, operations.router):
+    for more in (feedback.router, batches.router, operations.router, users.router):
         app.include_router(more)
     app.middleware("http")(_log_request)
     install(app)

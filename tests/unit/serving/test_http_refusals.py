@@ -124,6 +124,8 @@ def test_the_openapi_document_names_bodies_and_problems(client: Client) -> None:
         "/v1/recommendations",
         "/v1/recommendations:batch",
         "/v1/slates/{request_id}/feedback",
+        "/v1/users/{user_id}",
+        "/v1/users/{user_id}/export",
         "/v1/users/{user_id}/profile",
         "/v1/users/{user_id}/interests",
         "/v1/users/{user_id}/interests/{interest}",
