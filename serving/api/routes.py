@@ -19,6 +19,7 @@ from serving.api import batches, feedback, operations, users
 from serving.api.body import parse_json, read_json
 from serving.api.errors import DOCUMENTED, install
 from serving.api.event_bodies import EVENT_BODIES, take_events
+from serving.api.examples import add_examples
 from serving.api.filters import filter_desk, filtered
 from serving.api.graph_schemas import WishIn
 from serving.api.idempotency import IdempotencyKey, KeysSeen
@@ -248,6 +249,7 @@ def _describe_bodies(app: FastAPI) -> None:
             whole = model.model_json_schema(ref_template=REF)
             schemas.update(whole.pop("$defs", {}))
             schemas[model.__name__] = whole
+        add_examples(document)
         return document
 
     app.openapi = described  # type: ignore[method-assign]
