@@ -28,6 +28,8 @@ from recsys.retrieval import build_index
 from recsys.settings import load
 from recsys.store import Store
 from recsys.testing.fakes import tiny_bundle, tiny_items
+from tests.benchmarks.hostile_parts.attack import attack
+from tests.benchmarks.hostile_parts.requests import requests
 from tests.unit.encoder.models import WORDS, save_encoder
 
 pytestmark = pytest.mark.ray
@@ -251,6 +253,14 @@ def test_k_has_its_limits(client: httpx.Client, k: int) -> None:
 def test_unsound_ids_are_refused(client: httpx.Client, user: str) -> None:
     assert client.get(f"/v1/users/{quote(user, safe='')}/recommendations").status_code == 422
     assert client.post("/v1/events", json=click(user, "food-1")).status_code == 422
+
+
+def test_hostile_requests_get_no_error_of_the_server(client: httpx.Client, url: str) -> None:
+    found = attack(url, requests(300, seed=3), patience_s=0.5)
+    assert found.by_status.total() == 300 and found.failed == []
+    assert client.get("/healthz").status_code == 200
+    client.post("/v1/events", json=click("after", "food-1")).raise_for_status()
+    assert not slate(client, "after")["cold_start"]
 
 
 def test_a_second_up_finds_the_first(url: str, job: Job) -> None:
