@@ -26,5 +26,8 @@ class ApiSettings(Section):
     """Item filters of requests that stay compiled; each holds a bit or more per item."""
     filter_limit_s: PositiveFloat = 0.5
     """Seconds that a filter may take to go through the catalog the first time it is asked."""
+    max_users: PositiveInt = 100_000
+    """Users of a tenant up to which attributes can be written over HTTP; each write makes their
+    whole table anew. With more, ``python -m pipelines.ingest`` writes them."""
     max_idempotency_keys: PositiveInt = 20_000
     """Latest idempotency keys of which a replica knows what they were sent with."""

@@ -38,6 +38,7 @@ from serving.observability.ray_meters import RayEncoderMeters, RayGatewayMeters
 from serving.people import People
 from serving.pool import PoolSpec, ensure_pool
 from serving.rules import RuleDesk
+from serving.users import UserDesk
 from serving.word_reader import Encode
 
 MAX_ONGOING_REQUESTS = 200
@@ -139,11 +140,13 @@ class GatewayReplica:
         self._gateway = Gateway(
             bundle, metered, spec.settings, time.time, encode, rules, drift, people
         )
+        now = self._gateway.now
+        self._users = UserDesk(store, spec.ledger_url, people, spec.settings, now)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The routes; Serve asks for them once this replica is made, and adds request ids."""
         join_serve_log()
-        return create_app(self._gateway, self._meters, returns_request_id=False)
+        return create_app(self._gateway, self._users, self._meters, returns_request_id=False)
 
 
 class EncoderReplica(EncoderService):

@@ -174,7 +174,7 @@ class Gateway:
             rules = self.rules.standing.compiled if rules is None else rules
             bound = rules.bind(said)
         reply = await asyncio.to_thread(self._steered, asker, request, bound, said)
-        if rules is not None and len(rules.rules) > 0:
+        if rules is not None and len(rules.rule_set.rules) > 0:
             reply.rules_version = rules.version
         if bound is not None and len(bound.late) > 0:
             log.warning("rules take too long", extra={"rules": bound.late})

@@ -16,10 +16,11 @@ from recsys.coldstart.reading import Reader, Spoken, Statement, parse
 from recsys.coldstart.told import Told
 from recsys.coldstart.topics import Topics
 from recsys.errors import EventError, RecsysError, UnavailableError
+from recsys.people import NOBODY
 from recsys.settings import Settings
 from recsys.shelf import Shelf
 from serving.api.checks import check_id, check_text
-from serving.people import NOBODY, People
+from serving.people import People
 from serving.pool.protocol import Pool
 from serving.word_reader import Encode
 

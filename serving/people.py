@@ -1,34 +1,24 @@
 """What the archive knows of users beside events: attributes, and whom they follow.
 
-Attributes come by ``pipelines.ingest``. A process keeps the newest table in memory and looks every
-few seconds whether there is a newer one, so that an erased user is forgotten here too.
+Attributes come by ``pipelines.ingest`` and over HTTP. A process keeps the newest table in memory
+and looks every few seconds whether there is a newer one, so that an erased user is forgotten here
+too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import threading
 
 import pyarrow as pa
 
 from recsys.archive import Archive
 from recsys.errors import RecsysError
+from recsys.people import NOBODY, Person, person_at
 from recsys.store import Store
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Person:
-    """What is known of a user beside events."""
-
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    follows: tuple[str, ...] = ()
-
-
-NOBODY = Person()
 
 
 class People:
@@ -42,8 +32,9 @@ class People:
 
     def __init__(self, store: Store, tenant: str, limit: int) -> None:
         self._archive = Archive(store)
-        self._tenant = tenant
+        self.tenant = tenant
         self._limit = limit
+        self._lock = threading.Lock()
         self._manifest_id: str | None = None
         self._table: pa.Table | None = None
         self._row_of: dict[str, int] = {}
@@ -53,9 +44,7 @@ class People:
         table, row = self._table, self._row_of.get(user_id)
         if table is None or row is None:
             return NOBODY
-        attributes, follows = table["attributes"][row].as_py(), table["follows"][row].as_py()
-        known = {name: value for name, value in attributes or () if value is not None}
-        return Person(known, tuple(name for name in follows or () if name is not None))
+        return person_at(table, row)
 
     def refresh(self) -> None:
         """Take a newer table, if there is one.
@@ -63,10 +52,14 @@ class People:
         Raises:
             RecsysError: if it cannot be read; what was known before is kept.
         """
+        with self._lock:  # of two at once, the one that read first would win
+            self._refresh()
+
+    def _refresh(self) -> None:
         manifest = self._archive.manifest()
         if manifest is None or manifest.manifest_id == self._manifest_id:
             return
-        table = self._archive.users(manifest, self._tenant)
+        table = self._archive.users(manifest, self.tenant)
         if len(table) > self._limit:
             log.warning("too many users to know their attributes", extra={"n_users": len(table)})
             table = table.slice(0, 0)

@@ -11,6 +11,8 @@ from starlette.exceptions import HTTPException
 from recsys.errors import EventError
 
 JSON = "application/json"
+OTHERS = frozenset({"application/xml", "application/pdf", "application/zip", "application/gzip"})
+OTHER_KINDS = ("audio/", "font/", "image/", "multipart/", "text/", "video/")
 
 
 async def read_json(request: Request, max_bytes: int) -> Any:
@@ -22,8 +24,7 @@ async def read_json(request: Request, max_bytes: int) -> Any:
         HTTPException: 415 where the request says that its body is something else, 413 for a body
             larger than ``max_bytes``, 400 for one that is no JSON.
     """
-    said = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
-    if said != JSON and not said.endswith("+json"):
+    if _is_other(request.headers.get("content-type", JSON)):
         raise HTTPException(415, f"The body must be JSON. Send Content-Type: {JSON}")
     data = bytearray()
     async for chunk in request.stream():
@@ -34,6 +35,21 @@ async def read_json(request: Request, max_bytes: int) -> Any:
         return json.loads(bytes(data))
     except (ValueError, RecursionError) as error:
         raise HTTPException(400, f"The body is no JSON: {_place(error)}") from error
+
+
+def _is_other(content_type: str) -> bool:
+    """Whether a type is clearly not JSON.
+
+    ``curl -d`` says ``application/x-www-form-urlencoded`` whatever it sends, and others say plain
+    text or nothing at all: their bodies are read, and refused where they are no JSON.
+
+    >>> _is_other("application/x-www-form-urlencoded"), _is_other("Text/HTML; charset=utf-8")
+    (False, True)
+    """
+    said = content_type.partition(";")[0].strip().lower()
+    if said == "text/plain" or said.endswith("json"):
+        return said.endswith("ndjson")
+    return said in OTHERS or said.endswith("+xml") or said.startswith(OTHER_KINDS)
 
 
 def parse_json(name: str, text: str) -> Any:

@@ -22,9 +22,14 @@ def described(model: type[BaseModel], example: Any) -> dict[str, Any]:
         model: of the body.
         example: a sound body, JSON-ready.
     """
-    _described[model.__name__] = model
-    content = {"schema": {"$ref": REF.format(model=model.__name__)}, "example": example}
+    content = {"schema": reference(model), "example": example}
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+def reference(model: type[BaseModel]) -> dict[str, str]:
+    """A schema that refers to a model, which then stands in the document."""
+    _described[model.__name__] = model
+    return {"$ref": REF.format(model=model.__name__)}
 
 
 def described_models() -> tuple[type[BaseModel], ...]:

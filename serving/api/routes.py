@@ -13,10 +13,11 @@ from pydantic import BaseModel, ValidationError
 from recsys.errors import EventError
 from recsys.reasons import Explain
 from recsys.rules.request import Said, read_context
-from serving.api import batches, feedback, operations
+from serving.api import batches, feedback, operations, users
 from serving.api.body import parse_json, read_json
 from serving.api.errors import DOCUMENTED, install
 from serving.api.event_bodies import EVENT_BODIES, take_events
+from serving.api.examples import add_examples
 from serving.api.filters import filter_desk, filtered
 from serving.api.graph_schemas import WishIn
 from serving.api.idempotency import IdempotencyKey, KeysSeen
@@ -37,11 +38,12 @@ from serving.api.schemas import (
     TrendingReply,
 )
 from serving.api.stream import is_stream, post_stream
-from serving.api.stream_schemas import StreamReply
+from serving.api.stream_schemas import BROKEN, StreamReply
 from serving.gateway import Gateway
 from serving.observability.meters import SILENT, GatewayMeters
 from serving.observability.middleware import RequestLog
 from serving.slates import SlateRequest
+from serving.users import UserDesk
 
 REF = "#/components/schemas/{model}"
 
@@ -79,12 +81,16 @@ router = APIRouter(responses=DOCUMENTED)
 
 
 def create_app(
-    gateway: Gateway, meters: GatewayMeters = SILENT, returns_request_id: bool = True
+    gateway: Gateway,
+    desk: UserDesk | None = None,
+    meters: GatewayMeters = SILENT,
+    returns_request_id: bool = True,
 ) -> FastAPI:
     """The ASGI application of a gateway; while it runs it follows trend and rules, reads words.
 
     Args:
         gateway: that answers.
+        desk: of single users; None = they can't be told, changed or erased here.
         meters: told of each request.
         returns_request_id: see ``RequestLog``.
     """
@@ -116,11 +122,11 @@ def create_app(
     app.state.gateway = gateway
     app.state.keys = KeysSeen(gateway.settings.serving.api.max_idempotency_keys)
     app.state.started_at = gateway.now()
-    app.state.filters = filter_desk(gateway)
+    app.state.filters, app.state.users = filter_desk(gateway), desk
     app.include_router(router)
     app.include_router(rules_router)
     app.include_router(interests_router)
-    for more in (feedback.router, batches.router, operations.router):
+    for more in (feedback.router, batches.router, operations.router, users.router):
         app.include_router(more)
     app.add_middleware(RequestLog, meters=meters, returns_id=returns_request_id)
     install(app)
@@ -142,7 +148,7 @@ def _body(*models: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-@router.post("/v1/events", status_code=202, openapi_extra=EVENT_BODIES)
+@router.post("/v1/events", status_code=202, openapi_extra=EVENT_BODIES, responses=BROKEN)
 async def post_events(
     request: Request, gateway: Gate, key: IdempotencyKey = None
 ) -> EventsReply | StreamReply:
@@ -240,6 +246,7 @@ def _describe_bodies(app: FastAPI) -> None:
             whole = model.model_json_schema(ref_template=REF)
             schemas.update(whole.pop("$defs", {}))
             schemas[model.__name__] = whole
+        add_examples(document)
         return document
 
     app.openapi = described  # type: ignore[method-assign]

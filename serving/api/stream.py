@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from http import HTTPStatus
@@ -24,6 +25,9 @@ from serving.versions import format_versions, parse_versions
 
 NDJSON = "application/x-ndjson"
 TOO_LONG = "too_long"
+DEADLINE = 0.9
+"""Share of ``serving.request_timeout_s`` that a stream may take. Past all of it the proxy gives the
+request up, and nobody would say how far it came."""
 
 
 def is_stream(request: Request) -> bool:
@@ -41,8 +45,13 @@ async def post_stream(
     lines = lines_of(
         request.stream(), limits.max_line_bytes, limits.max_stream_bytes, limits.stream_idle_s
     )
+    limit_s = DEADLINE * gateway.settings.serving.request_timeout_s
     try:
-        await taking.all_of(lines)
+        async with asyncio.timeout(limit_s):
+            await taking.all_of(lines)
+    except TimeoutError:
+        late = f"The stream took longer than {limit_s:g} s. Send the rest in another"
+        return _broken(problem(408, late), taking.reply)
     except RecsysError as error:
         return _broken(of_error(error), taking.reply)
     except HTTPException as error:

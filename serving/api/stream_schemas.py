@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+from typing import Any
+
 from pydantic import BaseModel
 
+from serving.api.errors import PROBLEM_JSON
+from serving.api.reading import reference
 from serving.api.schemas import Problem, Rejected
 
 
@@ -28,3 +33,15 @@ class StreamProblem(Problem):
     """A stream that broke off, with what is done of it."""
 
     progress: StreamReply
+
+
+BROKEN: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": f"{HTTPStatus(status).phrase}; a stream says in `progress` how far it came",
+        "content": {
+            PROBLEM_JSON: {"schema": {"anyOf": [reference(StreamProblem), reference(Problem)]}}
+        },
+    }
+    for status in (400, 408, 413, 422, 503)
+}
+"""The error replies of the route that takes streams, for its OpenAPI entry."""

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 
 from cluster import local
+from pipelines.erase import run as erase
 from pipelines.job import Job
 from recsys.archive import create_store
 from recsys.bundle import Bundle, BundleDraft, publish_bundle
@@ -30,6 +31,8 @@ from recsys.settings import load
 from recsys.store import Store
 from recsys.testing.fakes import tiny_bundle, tiny_items
 from serving.client import EventBatcher, HalflifeClient
+from tests.benchmarks.hostile_parts.attack import attack
+from tests.benchmarks.hostile_parts.requests import requests
 from tests.unit.encoder.models import WORDS, save_encoder
 
 pytestmark = pytest.mark.ray
@@ -177,6 +180,26 @@ def test_a_wish_is_in_the_next_slate(client: httpx.Client) -> None:
     assert client.delete("/v1/users/wisher/interests/opera").status_code == 404
 
 
+def test_a_user_is_written_exported_and_erased_while_served(client: httpx.Client, job: Job) -> None:
+    client.post("/v1/events", json=click("leaver", "food-1")).raise_for_status()
+    body = {"attributes": {"plan": "free"}, "follows": ["busy"]}
+    client.put("/v1/users/leaver", json=body).raise_for_status()
+    known = client.get("/v1/users/leaver").json()
+    assert known["is_known"] and known["attributes"] == body["attributes"]
+    exported = client.get("/v1/users/leaver/export").json()
+    assert [event["item_id"] for event in exported["events"]] == ["food-1"]
+    told = client.delete("/v1/users/leaver")
+    assert told.status_code == 202, told.text
+    deadline = time.monotonic() + 30.0
+    while client.get("/v1/users/leaver").json()["is_known"]:
+        assert time.monotonic() < deadline, "the shards do not forget"
+        time.sleep(0.1)
+    assert slate(client, "leaver")["cold_start"]
+    finished = erase(job, "leaver")
+    assert finished["receipt"]["removed"]["ledger"]["n_rows"] == 1
+    assert client.get("/v1/users/leaver/export").json()["events"] == []
+
+
 def test_words_go_through_the_encoder(client: httpx.Client) -> None:
     deadline = time.monotonic() + 60.0  # the first text loads the model
     while (
@@ -270,6 +293,14 @@ def test_a_request_is_one_json_line_of_the_replica_without_a_user(client: httpx.
     assert "hidden-user" not in text
 
 
+def test_hostile_requests_get_no_error_of_the_server(client: httpx.Client, url: str) -> None:
+    found = attack(url, requests(300, seed=3), patience_s=0.5)
+    assert found.by_status.total() == 300 and found.failed == []
+    assert client.get("/healthz").status_code == 200
+    client.post("/v1/events", json=click("after", "food-1")).raise_for_status()
+    assert not slate(client, "after")["cold_start"]
+
+
 def test_a_second_up_finds_the_first(url: str, job: Job) -> None:
     again = local.up(job, port=0)
     assert again.was_up and again.url == url
@@ -301,6 +332,6 @@ def fuzz(operation: Any) -> None:
 def test_whatever_is_sent_the_answer_is_as_documented(url: str) -> None:
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
     operations = [found.ok() for found in schema.get_all_operations()]
-    assert len(operations) == 21
+    assert len(operations) == 26
     for operation in operations:
         fuzz(operation)

@@ -137,3 +137,50 @@ def test_a_key_with_another_body_is_refused(client: TestClient) -> None:
 def test_an_unsound_key_is_refused(client: TestClient, key: str) -> None:
     reply = client.post("/v1/events", json=click("a"), headers={"Idempotency-Key": key})
     assert reply.status_code == 422 and "Idempotency-Key" in reply.json()["detail"]
+
+
+def limit(gateway: Gateway, request_timeout_s: float, stream_idle_s: float) -> None:
+    serving = gateway.settings.serving
+    api = serving.api.model_copy(update={"stream_idle_s": stream_idle_s})
+    update = {"api": api, "request_timeout_s": request_timeout_s}
+    told = serving.model_copy(update=update)
+    gateway.settings = gateway.settings.model_copy(update={"serving": told})
+
+
+async def streamed(gateway: Gateway, first: bytes, then: list[bytes]) -> dict[str, Any]:
+    """Send a body to the application itself; after ``then`` nothing more comes."""
+    parts, sent = [first, *then], []
+
+    async def receive() -> dict[str, Any]:
+        if len(parts) == 0:
+            await asyncio.sleep(60.0)
+        await asyncio.sleep(0.0 if len(parts) > len(then) else 0.05)
+        return {"type": "http.request", "body": parts.pop(0), "more_body": True}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/events",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/x-ndjson")],
+    }
+    await create_app(gateway)(scope, receive, send)  # type: ignore[arg-type]
+    content = b"".join(message.get("body", b"") for message in sent)
+    return {"status": sent[0]["status"], **json.loads(content)}
+
+
+def test_a_stream_that_stands_still_is_given_up(gateway: Gateway) -> None:
+    limit(gateway, 60.0, 0.05)
+    told = asyncio.run(streamed(gateway, body(*[click(f"u{n}") for n in range(4)]), []))
+    assert told["status"] == 408 and "Nothing of the body came" in told["detail"]
+    assert told["progress"]["accepted"] == 3
+
+
+def test_a_stream_that_takes_too_long_says_how_far_it_came(gateway: Gateway) -> None:
+    limit(gateway, 0.2, 60.0)
+    told = asyncio.run(streamed(gateway, body(*[click(f"u{n}") for n in range(4)]), [b"\n"] * 99))
+    assert told["status"] == 408 and "took longer" in told["detail"]
+    assert told["progress"]["accepted"] >= 3

@@ -69,7 +69,7 @@ def client(
     bundle: Bundle, metered: MeteredPool, settings: Settings, clock: list[float], told: Told
 ) -> Iterator[TestClient]:
     gateway = Gateway(bundle, metered, settings, lambda: clock[0])
-    app = create_app(gateway, told)
+    app = create_app(gateway, meters=told)
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 
