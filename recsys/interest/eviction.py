@@ -7,6 +7,7 @@ event that the table has folded, so no clock is asked.
 from __future__ import annotations
 
 import logging
+import weakref
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,7 +40,7 @@ class Eviction:
     """
 
     def __init__(self, table: ProfileTable) -> None:
-        self._table = table
+        self._table: ProfileTable = weakref.proxy(table)  # no cycle: the file ends with the table
         self._file: SpillFile | None = None
         self._latest = -np.inf
         self._checked = -np.inf

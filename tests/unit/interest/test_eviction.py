@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -189,3 +190,16 @@ def test_a_spill_file_begins_empty_whatever_was_left_there(tmp_path: Path) -> No
     assert (tmp_path / "p").exists(), "it is the other's"
     del second
     assert not (tmp_path / "p").exists()
+
+
+def test_a_table_takes_its_file_along_when_it_ends(tmp_path: Path) -> None:
+    """At once: until the garbage is collected, somebody who was erased would be in the file."""
+    table = new_table(Storage(spill=tmp_path / "p", max_users=1))
+    fold(table, [1, 2], [1.0, 2.0])
+    assert (tmp_path / "p").exists()
+    gc.disable()
+    try:
+        del table
+        assert not (tmp_path / "p").exists()
+    finally:
+        gc.enable()
