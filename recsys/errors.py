@@ -15,7 +15,8 @@
     |   `-- LedgerCorruptError  a database file is not sound; its partitions stand still
     |-- LeakageError          an artifact knows data from after the moment it is asked about
     `-- UnavailableError      try again after ``retry_after_s`` (HTTP 503)
-        `-- WrongOwnerError   a partition is served elsewhere; ask for the map again
+        |-- WrongOwnerError   a partition is served elsewhere; ask for the map again
+        `-- RetiredError      a pool that another bundle's has replaced; ask that one
 
 Callers catch ``RecsysError`` or a leaf, nothing wider. Every error pickles: it crosses processes.
 """
@@ -149,3 +150,7 @@ class WrongOwnerError(UnavailableError):
         """The refusal of a shard that does not own a partition."""
         thing, problem = f"partition {partition}", f"is not served by {shard}"
         return cls(thing, problem, "Ask for the map again", partition=partition)
+
+
+class RetiredError(UnavailableError):
+    """A pool that another took the place of: what it held is served by that one."""

@@ -38,6 +38,7 @@ from serving.observability.ray_meters import RayEncoderMeters, RayGatewayMeters
 from serving.people import People
 from serving.pool import PoolSpec, ensure_pool
 from serving.rules import RuleDesk
+from serving.stage import Stage
 from serving.users import UserDesk
 from serving.word_reader import Encode
 
@@ -137,16 +138,14 @@ class GatewayReplica:
         made_at, offset_s = bundle.manifest["created_at"], spec.settings.serving.clock_offset_s
         metered = MeteredPool(pool, meters, made_at, clock_offset_s=offset_s)
         encode = None if encode is None else metered_encode(encode, meters)
-        self._gateway = Gateway(
-            bundle, metered, spec.settings, time.time, encode, rules, drift, people
-        )
-        now = self._gateway.now
-        self._users = UserDesk(store, spec.ledger_url, people, spec.settings, now)
+        gateway = Gateway(bundle, metered, spec.settings, time.time, encode, rules, drift, people)
+        users = UserDesk(store, spec.ledger_url, people, spec.settings, gateway.now)
+        self._stage = Stage.of(gateway, users)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The routes; Serve asks for them once this replica is made, and adds request ids."""
         join_serve_log()
-        return create_app(self._gateway, self._users, self._meters, returns_request_id=False)
+        return create_app(self._stage, self._meters, returns_request_id=False)
 
 
 class EncoderReplica(EncoderService):

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from recsys.errors import EventError, UnavailableError
+from recsys.errors import EventError, RetiredError, UnavailableError
 from recsys.rules.compiled import CompiledRules
 from recsys.shelf import Evidence
 from serving.api.checks import check_id, parse_time
@@ -78,7 +78,7 @@ async def _views(
     try:
         return await gateway.pool.read(user_ids, as_of, min_versions, timeout_s)
     except UnavailableError as error:
-        if len(min_versions) > 0:
+        if len(min_versions) > 0 or isinstance(error, RetiredError):
             raise
         log.warning("slates without profiles: %s", error)
         return [None] * len(user_ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +13,7 @@ from recsys.rules.bitmaps import Effort
 from recsys.rules.compiled import CompiledRule, CompiledRules, compile_rules
 from recsys.rules.items import ItemFacts
 from recsys.rules.schema import read_rules
+from serving.gateway import Gateway
 from serving.rules import RuleDesk
 
 ID = "request.filter"
@@ -66,3 +68,10 @@ class FilterDesk:
             thing = error.thing.replace(f"rule {ID}, when", "filter")
             raise RuleError(thing, error.problem, error.remedy) from error
         return compiled
+
+
+def filter_desk(gateway: Gateway) -> FilterDesk:
+    """The desk of a gateway."""
+    limits = gateway.settings.serving.api
+    args = (limits.max_filters, limits.filter_limit_s, time.perf_counter)
+    return FilterDesk(gateway.rules, *args)

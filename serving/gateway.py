@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from recsys.bundle import Bundle
-from recsys.errors import ConflictError, EventError, UnavailableError
+from recsys.errors import ConflictError, EventError, RetiredError, UnavailableError
 from recsys.rules.compiled import BoundRules, CompiledRules
 from recsys.rules.request import RequestFacts
 from recsys.settings import Settings
@@ -271,7 +271,7 @@ class Gateway:
         try:
             (view,) = await self._pool.read([user_id], as_of, min_versions, timeout_s)
         except UnavailableError as error:
-            if len(min_versions) > 0:
+            if len(min_versions) > 0 or isinstance(error, RetiredError):
                 raise
             log.warning("slate without a profile: %s", error)
             return None

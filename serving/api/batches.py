@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import BaseModel, Field
 
 from recsys.rules.request import read_context
@@ -13,11 +13,12 @@ from serving.api.body import read_json
 from serving.api.errors import DOCUMENTED
 from serving.api.filters import filtered
 from serving.api.reading import described, read_model
+from serving.api.standing import gateway_of, new_router, stage_of
 from serving.batches import recommend_many
 from serving.gateway import Gateway
 from serving.slates import SlateRequest
 
-router = APIRouter(responses=DOCUMENTED)
+router = new_router(responses=DOCUMENTED)
 
 
 class BatchIn(schemas.Request):
@@ -57,7 +58,7 @@ class BatchReply(BaseModel):
 )
 async def recommend_batch(request: Request) -> BatchReply:
     """Slates of many users as of one moment. Somebody unknown gets what is trending."""
-    gateway: Gateway = request.app.state.gateway
+    gateway: Gateway = gateway_of(request)
     body = await read_json(request, gateway.settings.serving.max_body_bytes)
     told = read_model(BatchIn, body)
     asked = SlateRequest(
@@ -69,6 +70,6 @@ async def recommend_batch(request: Request) -> BatchReply:
         told.explain,
         said=read_context(told.context),
     )
-    rules = await filtered(request.app.state.filters, told.filter)
+    rules = await filtered(stage_of(request).front.filters, told.filter)
     found = await recommend_many(gateway, told.user_ids, asked, rules)
     return BatchReply(as_of=found.as_of, slates=found.slates)

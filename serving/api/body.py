@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from recsys.errors import EventError
 
 JSON = "application/json"
+KEPT = "halflife.body"
 OTHERS = frozenset({"application/xml", "application/pdf", "application/zip", "application/gzip"})
 OTHER_KINDS = ("audio/", "font/", "image/", "multipart/", "text/", "video/")
 
@@ -18,7 +19,8 @@ OTHER_KINDS = ("audio/", "font/", "image/", "multipart/", "text/", "video/")
 async def read_json(request: Request, max_bytes: int) -> Any:
     """The JSON value of a body.
 
-    The bytes are counted as they arrive, for ``Content-Length`` may lie.
+    The bytes are counted as they arrive, for ``Content-Length`` may lie, and kept with the request,
+    which may be answered in two attempts.
 
     Raises:
         HTTPException: 415 where the request says that its body is something else, 413 for a body
@@ -26,15 +28,22 @@ async def read_json(request: Request, max_bytes: int) -> Any:
     """
     if _is_other(request.headers.get("content-type", JSON)):
         raise HTTPException(415, f"The body must be JSON. Send Content-Type: {JSON}")
-    data = bytearray()
-    async for chunk in request.stream():
-        data.extend(chunk)
-        if len(data) > max_bytes:
-            raise HTTPException(413, f"The body is larger than {max_bytes} bytes")
     try:
-        return json.loads(bytes(data))
+        return json.loads(await _bytes_of(request, max_bytes))
     except (ValueError, RecursionError) as error:
         raise HTTPException(400, f"The body is no JSON: {_place(error)}") from error
+
+
+async def _bytes_of(request: Request, max_bytes: int) -> bytes:
+    kept: bytes | None = request.scope.get(KEPT)
+    if kept is None:
+        data = bytearray()
+        async for chunk in request.stream():
+            data.extend(chunk)
+            if len(data) > max_bytes:
+                raise HTTPException(413, f"The body is larger than {max_bytes} bytes")
+        kept = request.scope[KEPT] = bytes(data)
+    return kept
 
 
 def _is_other(content_type: str) -> bool:

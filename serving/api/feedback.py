@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 
 from recsys.errors import EventError
 from serving.api.body import read_json
@@ -16,16 +16,12 @@ from serving.api.idempotency import IdempotencyKey, KeysSeen, derived_id
 from serving.api.parameters import RequestId
 from serving.api.reading import described, read_model
 from serving.api.schemas import EventsReply
+from serving.api.standing import gateway_of, new_router
 from serving.gateway import Gateway
 
-router = APIRouter(responses=DOCUMENTED)
+router = new_router(responses=DOCUMENTED)
 
 IMPRESSION = "impression"
-
-
-def _gateway(request: Request) -> Gateway:
-    gateway: Gateway = request.app.state.gateway
-    return gateway
 
 
 _EXAMPLE = {
@@ -42,7 +38,7 @@ _EXAMPLE = {
 )
 async def post_feedback(
     request: Request,
-    gateway: Annotated[Gateway, Depends(_gateway)],
+    gateway: Annotated[Gateway, Depends(gateway_of)],
     request_id: RequestId,
     key: IdempotencyKey = None,
 ) -> EventsReply:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from pydantic import ValidationError
 
 from recsys.errors import EventError
@@ -13,11 +13,12 @@ from serving.api.body import read_json
 from serving.api.errors import DOCUMENTED
 from serving.api.graph_schemas import GraphReply, InterestsReply, WishIn, WishReply
 from serving.api.parameters import AsOf, UserId
+from serving.api.standing import gateway_of, new_router
 from serving.gateway import Gateway
 from serving.interests import InterestDesk
 from serving.wishes import FORGOTTEN, changes_of
 
-router = APIRouter(responses=DOCUMENTED)
+router = new_router(responses=DOCUMENTED)
 
 Since = Annotated[
     str | None, Query(description="An earlier moment; each interest says what became of it.")
@@ -27,7 +28,7 @@ Edges = Annotated[int, Query(description="Most edges, from 0 to 2,000.")]
 
 
 def _desk(request: Request) -> InterestDesk:
-    gateway: Gateway = request.app.state.gateway
+    gateway: Gateway = gateway_of(request)
     return gateway.interests
 
 
@@ -58,7 +59,7 @@ async def patch_interest(
 
     The wish is kept for later bundles, by the interest's label and direction.
     """
-    gateway: Gateway = request.app.state.gateway
+    gateway: Gateway = gateway_of(request)
     body = await read_json(request, gateway.settings.serving.max_body_bytes)
     try:
         told = WishIn.model_validate(body)

@@ -8,15 +8,16 @@ import binascii
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Path, Query, Request
 from pydantic import BaseModel
 
 from recsys.bundles import Listed, list_bundles, model_of
 from recsys.errors import EventError, NotFoundError
 from serving.api.errors import DOCUMENTED
+from serving.api.standing import Gate, new_router
 from serving.gateway import Gateway
 
-router = APIRouter(responses=DOCUMENTED)
+router = new_router(responses=DOCUMENTED)
 
 Limit = Annotated[int, Query(ge=1, le=100, description="Most entries of the reply.")]
 Cursor = Annotated[str | None, Query(description="The ``next_cursor`` of the reply before.")]
@@ -79,14 +80,6 @@ class StatsReply(BaseModel):
     """Unix seconds."""
     uptime_s: float
     """Seconds since the replica that answers started."""
-
-
-def _gateway(request: Request) -> Gateway:
-    gateway: Gateway = request.app.state.gateway
-    return gateway
-
-
-Gate = Annotated[Gateway, Depends(_gateway)]
 
 
 @router.get("/v1/bundles")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi import FastAPI, Query, Request
 from pydantic import BaseModel, ValidationError
 
 from recsys.errors import EventError
@@ -18,7 +17,7 @@ from serving.api.body import parse_json, read_json
 from serving.api.errors import DOCUMENTED, install
 from serving.api.event_bodies import EVENT_BODIES, take_events
 from serving.api.examples import add_examples
-from serving.api.filters import filter_desk, filtered
+from serving.api.filters import filtered
 from serving.api.graph_schemas import WishIn
 from serving.api.idempotency import IdempotencyKey, KeysSeen
 from serving.api.interests import router as interests_router
@@ -37,13 +36,13 @@ from serving.api.schemas import (
     SlateReply,
     TrendingReply,
 )
+from serving.api.standing import Gate, new_router, stage_of
 from serving.api.stream import is_stream, post_stream
 from serving.api.stream_schemas import BROKEN, StreamReply
-from serving.gateway import Gateway
 from serving.observability.meters import SILENT, GatewayMeters
 from serving.observability.middleware import RequestLog
 from serving.slates import SlateRequest
-from serving.users import UserDesk
+from serving.stage import Stage
 
 REF = "#/components/schemas/{model}"
 
@@ -77,52 +76,35 @@ Interests = Annotated[
         'free text such as "slow-burn science fiction, no horror".'
     ),
 ]
-router = APIRouter(responses=DOCUMENTED)
+router = new_router(responses=DOCUMENTED)
 
 
 def create_app(
-    gateway: Gateway,
-    desk: UserDesk | None = None,
-    meters: GatewayMeters = SILENT,
-    returns_request_id: bool = True,
+    stage: Stage, meters: GatewayMeters = SILENT, returns_request_id: bool = True
 ) -> FastAPI:
-    """The ASGI application of a gateway; while it runs it follows trend and rules, reads words.
+    """The ASGI application; while it runs, what is on the stage follows trend, rules and people.
 
     Args:
-        gateway: that answers.
-        desk: of single users; None = they can't be told, changed or erased here.
+        stage: on which a gateway answers.
         meters: told of each request.
         returns_request_id: see ``RequestLog``.
     """
 
     @asynccontextmanager
     async def follow(_: FastAPI) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(gateway.follow_trend())]
-        if gateway.words is not None:
-            tasks.append(asyncio.create_task(gateway.words.follow()))
-        every_s = gateway.settings.serving.rules_poll_s
-        if gateway.rules is not None:
-            tasks.append(asyncio.create_task(gateway.rules.follow(every_s)))
-        if gateway.newcomers.people is not None:
-            tasks.append(asyncio.create_task(gateway.newcomers.people.follow(every_s)))
-        if gateway.weights is not None:
-            tasks.append(asyncio.create_task(gateway.weights.follow(every_s)))
-        yield
-        for task in tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        async with stage.running():
+            yield
 
+    gateway = stage.front.gateway
     app = FastAPI(
         title="Halflife",
         version="1",
         description="Recommendations from interest that fades.",
         lifespan=follow,
     )
-    app.state.gateway = gateway
+    app.state.stage = stage
     app.state.keys = KeysSeen(gateway.settings.serving.api.max_idempotency_keys)
     app.state.started_at = gateway.now()
-    app.state.filters, app.state.users = filter_desk(gateway), desk
     app.include_router(router)
     app.include_router(rules_router)
     app.include_router(interests_router)
@@ -132,14 +114,6 @@ def create_app(
     install(app)
     _describe_bodies(app)
     return app
-
-
-def _gateway(request: Request) -> Gateway:
-    gateway: Gateway = request.app.state.gateway
-    return gateway
-
-
-Gate = Annotated[Gateway, Depends(_gateway)]
 
 
 def _body(*models: str) -> dict[str, Any]:
@@ -190,7 +164,7 @@ async def recommend(  # noqa: PLR0913, PLR0917 - the parameters of the route
     """
     said = Said() if context is None else read_context(parse_json("context", context))
     asked = (k, exclude_seen, as_of, min_version, diversity, explain, without, said, interests)
-    rules = await filtered(request.app.state.filters, wanted)
+    rules = await filtered(stage_of(request).front.filters, wanted)
     told = SlateRequest(*asked)
     return await gateway.slate(await gateway.user(user_id, told), told, rules)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 
 from recsys.errors import EventError, NotFoundError
@@ -21,30 +21,24 @@ from serving.api.rule_schemas import (
     TurnOut,
     WarningOut,
 )
+from serving.api.standing import Gate, gateway_of, new_router
 from serving.dry_run import dry_run
-from serving.gateway import Gateway
 from serving.rules import RuleDesk, Standing
 
-router = APIRouter(prefix="/v1/rules", responses={**DOCUMENTED, **documented(409)})
+router = new_router(prefix="/v1/rules", responses={**DOCUMENTED, **documented(409)})
 BODIES = (RulesIn, RollbackIn, DryRunIn)
 """Bodies that are read by hand."""
 
 Body = TypeVar("Body", bound=BaseModel)
 
 
-def _gateway(request: Request) -> Gateway:
-    gateway: Gateway = request.app.state.gateway
-    return gateway
-
-
 def _desk(request: Request) -> RuleDesk:
-    desk = _gateway(request).rules
+    desk = gateway_of(request).rules
     if desk is None:
         raise NotFoundError("rules", "are not served here", "Start the service with a store")
     return desk
 
 
-Gate = Annotated[Gateway, Depends(_gateway)]
 Desk = Annotated[RuleDesk, Depends(_desk)]
 
 

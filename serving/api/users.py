@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
 
 from recsys.errors import EventError, UnavailableError
@@ -15,6 +15,7 @@ from serving.api.checks import check_id, check_text
 from serving.api.errors import DOCUMENTED
 from serving.api.parameters import UserId
 from serving.api.reading import described, read_model
+from serving.api.standing import Gate, gateway_of, new_router, stage_of
 from serving.api.user_schemas import (
     MAX_ATTRIBUTES,
     AttributesReply,
@@ -27,7 +28,7 @@ from serving.gateway import Gateway
 from serving.users import UserDesk
 from serving.versions import format_versions
 
-router = APIRouter(responses=DOCUMENTED)
+router = new_router(responses=DOCUMENTED)
 
 PREFIX = b"/v1/users/"
 MAX_VALUE_BYTES = 1_024
@@ -44,13 +45,8 @@ FINISH = "python -m pipelines.erase --store S --user U"
 _EXAMPLE = {"attributes": {"country": "DE", "plan": "free"}, "follows": ["12"]}
 
 
-def _gateway(request: Request) -> Gateway:
-    gateway: Gateway = request.app.state.gateway
-    return gateway
-
-
 def _desk(request: Request) -> UserDesk:
-    desk: UserDesk | None = request.app.state.users
+    desk: UserDesk | None = stage_of(request).front.users
     if desk is None:
         raise UnavailableError("users", "are not stored here", "Ask a running service")
     return desk
@@ -66,11 +62,10 @@ def _named(request: Request, user_id: UserId) -> str:
     suffix = b"/export" if request.scope["route"].path.endswith("/export") else b""
     if b"/" in rest.removesuffix(suffix):
         raise HTTPException(404, "There is no such route. Write / in an id as %2F")
-    gateway: Gateway = request.app.state.gateway
+    gateway: Gateway = gateway_of(request)
     return check_id("user_id", user_id, gateway.settings.data.max_id_bytes)
 
 
-Gate = Annotated[Gateway, Depends(_gateway)]
 Desk = Annotated[UserDesk, Depends(_desk)]
 Named = Annotated[str, Depends(_named)]
 

@@ -27,6 +27,7 @@ from serving.pool.partition import Ground
 from serving.pool.shard import Shard
 from serving.pool.trend_board import TrendBoard
 from serving.rules import RuleDesk
+from serving.stage import Stage
 
 NOW = 1_700_000_000.0
 N_PARTITIONS = 4
@@ -168,5 +169,5 @@ def gateway(
 
 @pytest.fixture
 def client(gateway: Gateway) -> Iterator[TestClient]:
-    with TestClient(create_app(gateway), raise_server_exceptions=False) as client:
+    with TestClient(create_app(Stage.of(gateway)), raise_server_exceptions=False) as client:
         yield client

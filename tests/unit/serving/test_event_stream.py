@@ -17,6 +17,7 @@ from recsys.settings import Settings
 from serving.api.lines import lines_of
 from serving.api.routes import create_app
 from serving.gateway import Gateway
+from serving.stage import Stage
 from tests.unit.serving.conftest import NOW, LocalPool
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -106,7 +107,7 @@ def test_a_body_above_its_limit_says_what_is_done_of_it(gateway: Gateway) -> Non
     serving = gateway.settings.serving.model_copy(update={"api": api})
     gateway.settings = gateway.settings.model_copy(update={"serving": serving})
 
-    with TestClient(create_app(gateway)) as client:
+    with TestClient(create_app(Stage.of(gateway))) as client:
         reply = client.post("/v1/events", content=body(*[click("u")] * 50), headers=NDJSON)
     assert reply.status_code == 413 and "progress" in reply.json()
 
@@ -117,7 +118,7 @@ def test_a_key_makes_a_retry_count_once_on_any_replica(
     sent = {"json": {"events": [click("a"), click("a", "space-2"), click("b", event_id="own")]}}
     headers = {"Idempotency-Key": "visit-1"}
     assert client.post("/v1/events", headers=headers, **sent).json()["accepted"] == 3
-    with TestClient(create_app(Gateway(bundle, pool, settings, lambda: NOW))) as other:
+    with TestClient(create_app(Stage.of(Gateway(bundle, pool, settings, lambda: NOW)))) as other:
         again = other.post("/v1/events", headers=headers, **sent).json()
     assert (again["accepted"], again["duplicates"]) == (0, 3)
     fresh = client.post("/v1/events", headers={"Idempotency-Key": "visit-2"}, **sent).json()
@@ -167,7 +168,7 @@ async def streamed(gateway: Gateway, first: bytes, then: list[bytes]) -> dict[st
         "query_string": b"",
         "headers": [(b"content-type", b"application/x-ndjson")],
     }
-    await create_app(gateway)(scope, receive, send)  # type: ignore[arg-type]
+    await create_app(Stage.of(gateway))(scope, receive, send)  # type: ignore[arg-type]
     content = b"".join(message.get("body", b"") for message in sent)
     return {"status": sent[0]["status"], **json.loads(content)}
 

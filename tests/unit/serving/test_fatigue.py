@@ -19,6 +19,7 @@ from serving.api.routes import create_app
 from serving.gateway import Gateway
 from serving.pool.partition import Ground
 from serving.pool.shard import Shard
+from serving.stage import Stage
 from tests.unit.serving.conftest import N_PARTITIONS, NOW, LocalPool
 
 DISCOUNT, HALF_LIFE_S = 1.5, 7 * 86_400.0
@@ -35,7 +36,7 @@ def tiring(bundle: Bundle, pool: LocalPool) -> TestClient:
             f"reranking.fatigue.discount={DISCOUNT}",
         ]
     )
-    return TestClient(create_app(Gateway(bundle, pool, settings, lambda: NOW)))
+    return TestClient(create_app(Stage.of(Gateway(bundle, pool, settings, lambda: NOW))))
 
 
 def event(item: str, kind: str, ago_s: float) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from recsys.errors import UnavailableError
 from recsys.settings import InterestSettings, Settings
 from serving.api.routes import create_app
 from serving.gateway import Gateway
+from serving.stage import Stage
 from tests.unit.serving.conftest import NOW, TEXTS, LocalPool
 
 Client = TestClient
@@ -173,7 +174,7 @@ def test_a_large_catalog_is_searched_by_the_index(
     replies = []
     for chosen in (bundle, large):
         gateway = Gateway(chosen, pool, settings, lambda: NOW)
-        with TestClient(create_app(gateway)) as client:
+        with TestClient(create_app(Stage.of(gateway))) as client:
             client.post("/v1/events", json=click("ann", "space-1", event_id="e"))
             items = slate(client, "ann", k=5)["items"]
             near = client.get("/v1/items/food-1/similar").json()["items"]

@@ -12,6 +12,7 @@ from recsys.encoder.projection import Projection
 from recsys.retrieval import FaissRetriever
 from serving.api.routes import create_app
 from serving.gateway import Gateway
+from serving.stage import Stage
 from tests.unit.serving.conftest import NOW, LocalPool
 
 DAY = 86_400.0
@@ -128,7 +129,9 @@ def test_a_bundle_without_graph_says_what_to_do(bundle: Bundle, pool: LocalPool)
     )
     publish_bundle(bundle.store, bundle.tenant, draft, NOW)
     old = load_bundle(bundle.store, bundle.tenant)
-    with TestClient(create_app(Gateway(old, pool, bundle.settings, lambda: NOW))) as client:
+    with TestClient(
+        create_app(Stage.of(Gateway(old, pool, bundle.settings, lambda: NOW)))
+    ) as client:
         for path in ("/v1/graph", "/v1/users/ann/interests"):
             reply = client.get(path)
             assert reply.status_code == 404 and "pipelines.train" in reply.json()["detail"]

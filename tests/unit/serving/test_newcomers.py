@@ -22,6 +22,7 @@ from recsys.store import Store
 from serving.api.routes import create_app
 from serving.gateway import Gateway
 from serving.people import People
+from serving.stage import Stage
 from tests.unit.serving.conftest import NOW, TEXTS, LocalPool
 
 SESSION = "/v1/recommendations"
@@ -48,7 +49,7 @@ def gateway(bundle: Bundle, pool: LocalPool, gateway: Gateway, people: People) -
 
 @pytest.fixture
 def client(gateway: Gateway) -> Iterator[TestClient]:
-    with TestClient(create_app(gateway), raise_server_exceptions=False) as client:
+    with TestClient(create_app(Stage.of(gateway)), raise_server_exceptions=False) as client:
         yield client
 
 
@@ -115,7 +116,7 @@ def test_without_the_encoder_names_are_understood(
 
     for encode in (None, away):
         gateway = Gateway(bundle, pool, settings, lambda: NOW, encode)
-        with TestClient(create_app(gateway)) as client:
+        with TestClient(create_app(Stage.of(gateway))) as client:
             said = {"interests": "rockets, no garlic", "k": 12}
             found = client.post(SESSION, json=said).json()
         assert kinds(found) == {"space"} and not found["statement"]["is_read"]

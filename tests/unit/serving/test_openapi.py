@@ -16,6 +16,7 @@ from recsys.testing.fakes import tiny_bundle, tiny_items
 from serving.api.errors import PROBLEM_JSON
 from serving.api.routes import create_app
 from serving.gateway import Gateway
+from serving.stage import Stage
 
 JSON = "application/json"
 METHODS = {"get", "put", "post", "patch", "delete"}
@@ -27,7 +28,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     store = Store(str(tmp_path_factory.mktemp("openapi")))
     create_store(store, 4)
     bundle = tiny_bundle(store, tiny_items({"a": "x", "b": "y"}), 0.0, settings)
-    app = create_app(Gateway(bundle, None, settings, time.time))  # type: ignore[arg-type]
+    app = create_app(Stage.of(Gateway(bundle, None, settings, time.time)))  # type: ignore[arg-type]
     return app.openapi()
 
 

@@ -22,6 +22,7 @@ from serving.api.routes import create_app
 from serving.gateway import Gateway
 from serving.rules import RuleDesk
 from serving.slates import SlateMaker, SlateRequest
+from serving.stage import Stage
 from tests.unit.rules.shop import rule
 from tests.unit.serving.conftest import NOW, LocalPool
 
@@ -204,7 +205,7 @@ def test_another_gateway_hears_of_new_rules(
     other = RuleDesk(store, bundle, time.perf_counter)
     gateway = Gateway(bundle, pool, settings, lambda: NOW, rules=other)
     put(client, rule(SPACE, "filter"))
-    with TestClient(create_app(gateway)) as second:
+    with TestClient(create_app(Stage.of(gateway))) as second:
         assert slate(second)["rules_version"] is None
         assert other.refresh() and not other.refresh()
         assert all(one.startswith("food") for one in ids(slate(second)))
@@ -251,6 +252,6 @@ def test_rules_that_are_refused_leave_no_trace(desk: RuleDesk, store: Store) -> 
 def test_a_gateway_without_a_store_has_no_rules(
     bundle: Bundle, pool: LocalPool, settings: Settings
 ) -> None:
-    with TestClient(create_app(Gateway(bundle, pool, settings, lambda: NOW))) as client:
+    with TestClient(create_app(Stage.of(Gateway(bundle, pool, settings, lambda: NOW)))) as client:
         assert client.get("/v1/rules").status_code == 404
         assert slate(client)["rules_version"] is None

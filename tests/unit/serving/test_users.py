@@ -19,6 +19,7 @@ from recsys.store import Store
 from serving.api.routes import create_app
 from serving.gateway import Gateway
 from serving.people import People
+from serving.stage import Stage
 from serving.users import KEEP_S, UserDesk
 from tests.unit.serving.conftest import LocalPool
 
@@ -33,7 +34,7 @@ def users(gateway: Gateway, store: Store, tmp_path: Path) -> UserDesk:
 
 @pytest.fixture
 def client(gateway: Gateway, users: UserDesk) -> Iterator[TestClient]:
-    with TestClient(create_app(gateway, users), raise_server_exceptions=False) as client:
+    with TestClient(create_app(Stage.of(gateway, users)), raise_server_exceptions=False) as client:
         yield client
 
 

@@ -11,6 +11,7 @@ import pytest
 from serving.api.routes import create_app
 from serving.client import HalflifeClient, RetryPolicy
 from serving.gateway import Gateway
+from serving.stage import Stage
 
 QUICK = RetryPolicy(deadline_s=5.0, first_wait_s=0.001)
 
@@ -25,7 +26,7 @@ class Line(httpx.BaseTransport, httpx.AsyncBaseTransport):
     """
 
     def __init__(self, gateway: Gateway) -> None:
-        self._asgi = httpx.ASGITransport(create_app(gateway))
+        self._asgi = httpx.ASGITransport(create_app(Stage.of(gateway)))
         self.failures: list[Failure] = []
         self.is_late = False
         self.requests: list[httpx.Request] = []

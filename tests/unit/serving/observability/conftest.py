@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 
 from recsys.bundle import Bundle
 from recsys.settings import Settings
+from serving import stage
 from serving.api.routes import create_app
 from serving.gateway import Gateway
 from serving.observability.meters import GatewayMeters, Outcome, Stage
@@ -69,7 +70,7 @@ def client(
     bundle: Bundle, metered: MeteredPool, settings: Settings, clock: list[float], told: Told
 ) -> Iterator[TestClient]:
     gateway = Gateway(bundle, metered, settings, lambda: clock[0])
-    app = create_app(gateway, meters=told)
+    app = create_app(stage.Stage.of(gateway), meters=told)
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 
