@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import httpx
 from ray import serve
@@ -12,6 +13,7 @@ from recsys.errors import UnavailableError
 from serving.app import LOGGING, AppArgs, build, pool_spec
 from serving.observability.tracing import tracing_config
 from serving.pool import end_pool, start_pool
+from serving.rpc.servicer import ADD_TO_SERVER
 
 APPLICATION = "halflife"
 HTTP_MARGIN_S = 5.0
@@ -39,11 +41,20 @@ def deploy(job: Job, host: str, port: int) -> str:
     timeout_s = job.settings.serving.request_timeout_s + HTTP_MARGIN_S
     serve.start(
         http_options={"host": host, "port": port, "request_timeout_s": timeout_s},
+        grpc_options=grpc_options(job.settings.serving.grpc_port, timeout_s),
         logging_config=LOGGING,
         tracing_config=tracing_config(job.settings.serving.tracing),
     )
     serve.run(build(args), name=APPLICATION, route_prefix="/")
     return f"http://{host}:{port}"
+
+
+def grpc_options(port: int, timeout_s: float) -> dict[str, Any] | None:
+    """What Serve is told of gRPC; None where there is none (port 0)."""
+    if port == 0:
+        return None
+    functions = [ADD_TO_SERVER]
+    return {"port": port, "grpc_servicer_functions": functions, "request_timeout_s": timeout_s}
 
 
 def withdraw(job: Job) -> None:

@@ -20,6 +20,8 @@ class ServingSettings(Section):
     """Address that the HTTP proxy binds; there is no authentication, so stay on loopback."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8_000
     """Port of the HTTP proxy."""
+    grpc_port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    """Port of the gRPC proxy; 0 = none. Serve binds it on every interface."""
     n_shards: PositiveInt = 2
     """Actors that share the partitions."""
     shard_cpus: NonNegativeFloat = 0.1

@@ -19,6 +19,7 @@ from ray import serve
 from ray.exceptions import RayError
 from ray.serve import Application
 from ray.serve.exceptions import RayServeException
+from ray.serve.grpc_util import RayServegRPCContext
 from ray.serve.handle import DeploymentHandle
 
 from recsys.archive import store_partitions
@@ -37,6 +38,8 @@ from serving.observability.pool import MeteredPool, metered_encode
 from serving.observability.ray_meters import RayEncoderMeters, RayGatewayMeters
 from serving.people import People
 from serving.pool import PoolSpec, ensure_pool
+from serving.rpc.halflife_pb2 import IngestReply, IngestRequest, RecommendRequest, Slate
+from serving.rpc.servicer import Servicer
 from serving.rules import RuleDesk
 from serving.stage import Stage
 from serving.users import UserDesk
@@ -141,6 +144,19 @@ class GatewayReplica:
         gateway = Gateway(bundle, metered, spec.settings, time.time, encode, rules, drift, people)
         users = UserDesk(store, spec.ledger_url, people, spec.settings, gateway.now)
         self._stage = Stage.of(gateway, users)
+        self._servicer = Servicer(self._stage)
+
+    async def Recommend(  # noqa: N802 - the name in the protocol
+        self, asked: RecommendRequest, grpc_context: RayServegRPCContext
+    ) -> Slate:
+        """See ``Servicer.recommend``."""
+        return await self._servicer.recommend(asked, grpc_context)
+
+    async def Ingest(  # noqa: N802 - the name in the protocol
+        self, asked: IngestRequest, grpc_context: RayServegRPCContext
+    ) -> IngestReply:
+        """See ``Servicer.ingest``."""
+        return await self._servicer.ingest(asked, grpc_context)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The routes; Serve asks for them once this replica is made, and adds request ids."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import grpc
 import httpx
 import pytest
 import ray
@@ -31,6 +33,8 @@ from recsys.settings import load
 from recsys.store import Store
 from recsys.testing.fakes import tiny_bundle, tiny_items
 from serving.client import EventBatcher, HalflifeClient
+from serving.rpc.halflife_pb2 import Event, IngestRequest, RecommendRequest
+from serving.rpc.halflife_pb2_grpc import HalflifeStub
 from tests.benchmarks.hostile_parts.attack import attack
 from tests.benchmarks.hostile_parts.requests import requests
 from tests.unit.encoder.models import WORDS, save_encoder
@@ -47,11 +51,19 @@ TEXTS = {
 @pytest.fixture(scope="module")
 def job(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Job:
     folder = tmp_path_factory.mktemp("http")
-    settings = load(assignments=["encoder.n_dims=8", "serving.n_shards=2", "data.n_partitions=8"])
+    told = ["encoder.n_dims=8", "serving.n_shards=2", "data.n_partitions=8"]
+    settings = load(assignments=[*told, f"serving.grpc_port={free_port()}"])
     store = Store(str(folder / "store"))
     create_store(store, 8)
     _give_encoder(tiny_bundle(store, tiny_items(TEXTS), time.time(), settings), folder)
     return Job(store, f"sqlite:///{folder}/ledger.db", settings)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _give_encoder(bundle: Bundle, folder: Path) -> None:
@@ -102,6 +114,23 @@ def test_it_is_healthy(client: httpx.Client) -> None:
     found = client.get("/healthz")
     assert found.status_code == 200
     assert found.json()["status"] == "ok" and len(found.json()["shards"]) == 2
+
+
+def test_grpc_is_the_same_service(job: Job, client: httpx.Client) -> None:
+    address = f"127.0.0.1:{job.settings.serving.grpc_port}"
+    with grpc.insecure_channel(address) as channel:
+        stub = HalflifeStub(channel)
+        events = [Event(user_id="gina", kind="click", item_id=f"space-{n}") for n in range(3)]
+        reply = stub.Ingest(IngestRequest(events=events), timeout=30)
+        assert reply.accepted == 3
+        asked = RecommendRequest(user_id="gina", k=3, min_version=reply.version, as_of=time.time())
+        found = stub.Recommend(asked, timeout=30)
+        over_http = slate(client, "gina", k=3, as_of=asked.as_of)
+        assert [i.item_id for i in found.items] == [i["item_id"] for i in over_http["items"]]
+        with pytest.raises(grpc.RpcError) as refused:
+            stub.Recommend(RecommendRequest(user_id="gina", k=0), timeout=30)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "Traceback" not in refused.value.details()
 
 
 def test_what_a_user_searches_for_is_read_behind_the_request(client: httpx.Client) -> None:

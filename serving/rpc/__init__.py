@@ -1,0 +1,1 @@
+"""gRPC: the same gateway as over HTTP, for recommendations and events."""
