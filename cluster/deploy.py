@@ -11,6 +11,7 @@ from ray import serve
 from pipelines.job import Job
 from recsys.errors import UnavailableError
 from serving.app import LOGGING, AppArgs, build, pool_spec
+from serving.auth.exposure import check_exposure
 from serving.observability.tracing import tracing_config
 from serving.pool import end_pool, start_pool
 from serving.rpc.servicer import ADD_TO_SERVER
@@ -33,17 +34,19 @@ def deploy(job: Job, host: str, port: int) -> str:
     Serve listens where it was started first: a Ray cluster has one Serve.
 
     Raises:
+        ConfigError: if others would reach a service that asks for no key.
         NotFoundError: if nothing was ingested, or no bundle is published.
         UnavailableError: if a part does not start.
     """
-    args = app_args(job)
+    args, serving = app_args(job), job.settings.serving
+    check_exposure(serving, host, serving.grpc_port)
     start_pool(pool_spec(args))  # it loads while Serve starts; the application waits for it
-    timeout_s = job.settings.serving.request_timeout_s + HTTP_MARGIN_S
+    timeout_s = serving.request_timeout_s + HTTP_MARGIN_S
     serve.start(
         http_options={"host": host, "port": port, "request_timeout_s": timeout_s},
-        grpc_options=grpc_options(job.settings.serving.grpc_port, timeout_s),
+        grpc_options=grpc_options(serving.grpc_port, timeout_s),
         logging_config=LOGGING,
-        tracing_config=tracing_config(job.settings.serving.tracing),
+        tracing_config=tracing_config(serving.tracing),
     )
     serve.run(build(args), name=APPLICATION, route_prefix="/")
     return f"http://{host}:{port}"

@@ -46,6 +46,7 @@ from recsys.errors import UnavailableError
 from recsys.ledger import open_ledger
 from recsys.settings import ENVIRONMENT_PREFIX, load
 from serving.app import pool_spec
+from serving.auth.exposure import check_exposure
 from serving.local_ray import noted
 from serving.pool.assignment import MapRegistry, want
 from serving.pool.processes import this_process
@@ -108,6 +109,7 @@ def up(job: Job, port: int | None = None, timeout_s: float = START_TIMEOUT_S) ->
         port = job.settings.serving.port if port is None else port
         port = processes.free_port(host) if port == 0 else port
         processes.check_port(host, port)
+        check_exposure(job.settings.serving, host, job.settings.serving.grpc_port)
         pool_spec(app_args(job))  # fails at once where something is missing
         open_ledger(job.ledger_url).close()
         if ray.is_initialized():

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from recsys.api_options import ApiSettings
+from recsys.auth_options import AuthSettings
 from recsys.section import Section
 from recsys.tracing_options import TracingSettings
 
@@ -16,12 +17,17 @@ class ServingSettings(Section):
 
     api: ApiSettings = ApiSettings()
     """Bounds of single requests."""
+    auth: AuthSettings = AuthSettings()
+    """Who may ask."""
     host: str = "127.0.0.1"
-    """Address that the HTTP proxy binds; there is no authentication, so stay on loopback."""
+    """Address that the HTTP proxy binds; beyond the loopback only with ``auth``."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8_000
     """Port of the HTTP proxy."""
     grpc_port: Annotated[int, Field(ge=0, le=65_535)] = 0
-    """Port of the gRPC proxy; 0 = none. Serve binds it on every interface."""
+    """Port of the gRPC proxy; 0 = none. Serve binds it on every interface, so it needs ``auth``,
+    or ``grpc_is_fenced``."""
+    grpc_is_fenced: bool = False
+    """Whether others than this machine are kept from the gRPC port by a firewall."""
     n_shards: PositiveInt = 2
     """Actors that share the partitions."""
     shard_cpus: NonNegativeFloat = 0.1

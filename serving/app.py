@@ -6,18 +6,22 @@ no deployment: each gateway makes sure that it runs (``ensure_pool``) and asks i
 
 # no `from __future__ import annotations`: Serve looks for the class AppArgs in build's signature
 import asyncio
+import secrets
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import ray
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve import Application
+from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
 from ray.serve.exceptions import RayServeException
 from ray.serve.grpc_util import RayServegRPCContext
 from ray.serve.handle import DeploymentHandle
@@ -26,10 +30,16 @@ from recsys.archive import store_partitions
 from recsys.bundle import load_bundle
 from recsys.bundle_manifest import current_bundle_id, load_manifest
 from recsys.errors import NotFoundError, UnavailableError
+from recsys.ledger import open_ledger
+from recsys.rights.receipts import registered_key
 from recsys.schema import DEFAULT_TENANT
 from recsys.settings import Settings
 from recsys.store import Store
 from serving.api.routes import create_app
+from serving.auth.board import Board
+from serving.auth.exposure import check_exposure
+from serving.auth.guard import Guard, new_guard
+from serving.auth.limits import Limiter
 from serving.drift_meters import RayDriftMeters
 from serving.encoder_service import EncoderService
 from serving.gateway import Gateway
@@ -46,6 +56,8 @@ from serving.users import UserDesk
 from serving.word_reader import Encode
 
 MAX_ONGOING_REQUESTS = 200
+PSEUDONYMS = "audit-pseudonyms"
+"""Name of the key, in the ledger's registry, that user ids are hashed with in the audit log."""
 LOGGING = {"encoding": "JSON", "enable_access_log": False}
 """Serve's access log records paths, and user ids stand in paths."""
 
@@ -144,7 +156,8 @@ class GatewayReplica:
         gateway = Gateway(bundle, metered, spec.settings, time.time, encode, rules, drift, people)
         users = UserDesk(store, spec.ledger_url, people, spec.settings, gateway.now)
         self._stage = Stage.of(gateway, users)
-        self._servicer = Servicer(self._stage)
+        self._guard = _guard(spec)
+        self._servicer = Servicer(self._stage, self._guard)
 
     async def Recommend(  # noqa: N802 - the name in the protocol
         self, asked: RecommendRequest, grpc_context: RayServegRPCContext
@@ -161,7 +174,7 @@ class GatewayReplica:
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The routes; Serve asks for them once this replica is made, and adds request ids."""
         join_serve_log()
-        return create_app(self._stage, self._meters, returns_request_id=False)
+        return create_app(self._stage, self._meters, False, self._guard)
 
 
 class EncoderReplica(EncoderService):
@@ -187,6 +200,28 @@ async def _encode(
     except (RayServeException, RayError, TimeoutError) as error:
         raise UnavailableError("encoder", "does not answer", "Retry, or send items") from error
     return np.asarray(vectors, np.float32)
+
+
+def _guard(spec: PoolSpec) -> Guard | None:
+    """The guard of a replica.
+
+    Raises:
+        ConfigError: if keys cannot be read, or others reach a service that asks for none.
+    """
+    serving, tenant = spec.settings.serving, spec.tenant
+    check_exposure(serving, _host(), serving.grpc_port)
+    if not serving.auth.is_on:
+        return None
+    limiter = Limiter(Board(spec).take, serving.auth.burst_s)
+    with closing(open_ledger(spec.ledger_url)) as ledger:
+        secret = bytes.fromhex(registered_key(ledger, PSEUDONYMS, secrets.token_hex(32)))
+    return new_guard(serving.auth, tenant, limiter, secret, time.time)
+
+
+def _host() -> str:
+    """The address that Serve's proxies were told to bind."""
+    controller = ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
+    return str(ray.get(controller.get_http_config.remote()).host)
 
 
 def _resources(num_cpus: float) -> dict[str, Any]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from recsys.errors import RetiredError, UnavailableError
 from serving.filters import FilterDesk, filter_desk
@@ -121,6 +121,16 @@ def _follow(gateway: Gateway) -> list[asyncio.Task[None]]:
     if gateway.weights is not None:
         tasks.append(asyncio.create_task(gateway.weights.follow(every_s)))
     return tasks
+
+
+@asynccontextmanager
+async def working(works: Sequence[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """While the block lasts, works that never end are done beside it."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield
+    finally:
+        await _ended(tasks)
 
 
 async def _ended(tasks: list[asyncio.Task[None]]) -> None:

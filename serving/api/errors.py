@@ -47,7 +47,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-DOCUMENTED = documented(400, 404, 408, 413, 415, 422, 503)
+DOCUMENTED = documented(400, 401, 403, 404, 408, 413, 415, 422, 429, 503)
 """The error replies of every route, for its OpenAPI entry."""
 
 

@@ -13,6 +13,7 @@ from recsys.errors import EventError
 from recsys.reasons import Explain
 from recsys.rules.request import Said, read_context
 from serving.api import batches, feedback, operations, users
+from serving.api.access import describe_access
 from serving.api.body import parse_json, read_json
 from serving.api.errors import DOCUMENTED, install
 from serving.api.event_bodies import EVENT_BODIES, take_events
@@ -39,10 +40,11 @@ from serving.api.schemas import (
 from serving.api.standing import Gate, new_router, stage_of
 from serving.api.stream import is_stream, post_stream
 from serving.api.stream_schemas import BROKEN, StreamReply
+from serving.auth.guard import Guard
 from serving.observability.meters import SILENT, GatewayMeters
 from serving.observability.middleware import RequestLog
 from serving.slates import SlateRequest
-from serving.stage import Stage
+from serving.stage import Stage, working
 
 REF = "#/components/schemas/{model}"
 
@@ -80,7 +82,10 @@ router = new_router(responses=DOCUMENTED)
 
 
 def create_app(
-    stage: Stage, meters: GatewayMeters = SILENT, returns_request_id: bool = True
+    stage: Stage,
+    meters: GatewayMeters = SILENT,
+    returns_request_id: bool = True,
+    guard: Guard | None = None,
 ) -> FastAPI:
     """The ASGI application; while it runs, what is on the stage follows trend, rules and people.
 
@@ -88,11 +93,13 @@ def create_app(
         stage: on which a gateway answers.
         meters: told of each request.
         returns_request_id: see ``RequestLog``.
+        guard: that lets requests in; None = everybody may ask.
     """
 
     @asynccontextmanager
     async def follow(_: FastAPI) -> AsyncIterator[None]:
-        async with stage.running():
+        follows = [] if guard is None else [guard.follow()]
+        async with stage.running(), working(follows):
             yield
 
     gateway = stage.front.gateway
@@ -102,7 +109,7 @@ def create_app(
         description="Recommendations from interest that fades.",
         lifespan=follow,
     )
-    app.state.stage = stage
+    app.state.stage, app.state.guard = stage, guard
     app.state.keys = KeysSeen(gateway.settings.serving.api.max_idempotency_keys)
     app.state.started_at = gateway.now()
     app.include_router(router)
@@ -113,6 +120,8 @@ def create_app(
     app.add_middleware(RequestLog, meters=meters, returns_id=returns_request_id)
     install(app)
     _describe_bodies(app)
+    if guard is not None:
+        describe_access(app)
     return app
 
 

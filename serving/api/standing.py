@@ -1,13 +1,16 @@
-"""How routes reach what answers, and ask again where it was replaced meanwhile."""
+"""How routes are reached, and reach what answers: by way of guard and stage."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 
+from serving.auth.guard import AccessError, Deed, Guard
+from serving.auth.routes import OPEN, scope_of
 from serving.gateway import Gateway
 from serving.stage import Stage
 
@@ -27,19 +30,50 @@ Gate = Annotated[Gateway, Depends(gateway_of)]
 
 
 class StagedRoute(APIRoute):
-    """A route that is gone through again where its front was retired on the way.
+    """A route that lets nobody in but by the guard, before anything of the request is read.
 
-    Bodies are read once: ``read_json`` keeps what it read with the request.
+    It is gone through again where its front was retired on the way. Bodies are read once:
+    ``read_json`` keeps what it read with the request.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler, asked by way of the stage."""
+        """The handler, asked by way of guard and stage."""
         handler = super().get_route_handler()
 
         async def staged(request: Request) -> Response:
             return await stage_of(request).ask(lambda: handler(request))
 
-        return staged
+        async def guarded(request: Request) -> Response:
+            guard: Guard | None = request.app.state.guard
+            if guard is None or self.path in OPEN:
+                return await staged(request)
+            return await _let_in(guard, request, self.path, staged)
+
+        return guarded
+
+
+async def _let_in(
+    guard: Guard,
+    request: Request,
+    template: str,
+    answer: Callable[[Request], Awaitable[Response]],
+) -> Response:
+    """An answer to a request that the guard lets in; what is to be noted is noted."""
+    scope, status, caller = scope_of(request.method, template), 500, None
+    try:
+        caller = await guard.admit(request.headers.get("authorization"), scope)
+        request.scope.setdefault("state", {})["caller"] = caller
+        reply = await answer(request)
+        status = reply.status_code
+        return reply
+    except AccessError as error:
+        status = error.status
+        raise HTTPException(error.status, error.detail, error.headers) from error
+    finally:
+        request_id = request.scope.get("state", {}).get("request_id", "")
+        user_id = request.path_params.get("user_id")
+        deed = Deed(f"{request.method} {template}", status, request_id, user_id)
+        guard.tell(caller, scope, deed)
 
 
 def new_router(**options: Any) -> APIRouter:

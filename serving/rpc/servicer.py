@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
 import grpc
@@ -18,6 +18,8 @@ from recsys.errors import (
     UnavailableError,
 )
 from serving.api.filters import filtered
+from serving.auth.callers import Scope
+from serving.auth.guard import AccessError, Deed, Guard
 from serving.rpc.halflife_pb2 import IngestReply, IngestRequest, RecommendRequest, Slate
 from serving.rpc.messages import ingest_message, raw_event, slate_message, slate_request
 from serving.stage import Stage
@@ -36,6 +38,12 @@ CODES: tuple[tuple[type[RecsysError], grpc.StatusCode], ...] = (
 )
 """The first class that fits decides; anything else is INTERNAL."""
 
+ACCESS_CODES = {
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+
 T = TypeVar("T")
 
 
@@ -48,6 +56,9 @@ class Context(Protocol):
     def set_details(self, details: str) -> None:
         """The sentence that the client gets."""
 
+    def invocation_metadata(self) -> Sequence[tuple[str, str]]:
+        """The headers of the call."""
+
 
 class RefusedError(Exception):
     """Ends a call whose status has been set; it says no more than the client may know."""
@@ -58,10 +69,11 @@ class Servicer:
 
     Args:
         stage: on which a gateway answers.
+        guard: that lets calls in; None = everybody may ask.
     """
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
+    def __init__(self, stage: Stage, guard: Guard | None = None) -> None:
+        self._stage, self._guard = stage, guard
 
     async def recommend(self, asked: RecommendRequest, context: Context) -> Slate:
         """A user's slate as of a moment.
@@ -80,7 +92,7 @@ class Servicer:
             asker = await front.gateway.user(asked.user_id, request)
             return slate_message(await front.gateway.slate(asker, request, rules))
 
-        return await _told(context, lambda: self._stage.ask(answer))
+        return await self._told(context, "recommend", answer)
 
     async def ingest(self, asked: IngestRequest, context: Context) -> IngestReply:
         """Takes events.
@@ -93,24 +105,37 @@ class Servicer:
             raw = [raw_event(event) for event in asked.events]
             return ingest_message(await self._stage.front.gateway.post_events(raw))
 
-        return await _told(context, lambda: self._stage.ask(answer))
+        return await self._told(context, "ingest", answer)
 
+    async def _told(self, context: Context, scope: Scope, answer: Callable[[], Awaitable[T]]) -> T:
+        """An answer, or an error that says what HTTP would say."""
+        try:
+            await self._admit(context, scope)
+            return await self._stage.ask(answer)
+        except AccessError as error:
+            context.set_code(ACCESS_CODES[error.status])
+            context.set_details(error.detail)
+        except RecsysError as error:
+            code = next((code for kind, code in CODES if isinstance(error, kind)), None)
+            if code is None or isinstance(error, LedgerError):
+                log.error("a call failed", exc_info=error)
+            context.set_code(code or grpc.StatusCode.INTERNAL)
+            context.set_details(_sentence(error, code is not None))
+        except Exception:
+            log.exception("a call failed")
+            context.set_code(grpc.StatusCode.INTERNAL)
+            context.set_details("The server failed; its log says why")
+        raise RefusedError("the status says why")
 
-async def _told(context: Context, answer: Callable[[], Awaitable[T]]) -> T:
-    """An answer, or an error that says what HTTP would say."""
-    try:
-        return await answer()
-    except RecsysError as error:
-        code = next((code for kind, code in CODES if isinstance(error, kind)), None)
-        if code is None or isinstance(error, LedgerError):
-            log.error("a call failed", exc_info=error)
-        context.set_code(code or grpc.StatusCode.INTERNAL)
-        context.set_details(_sentence(error, code is not None))
-    except Exception:
-        log.exception("a call failed")
-        context.set_code(grpc.StatusCode.INTERNAL)
-        context.set_details("The server failed; its log says why")
-    raise RefusedError("the status says why")
+    async def _admit(self, context: Context, scope: Scope) -> None:
+        if self._guard is None:
+            return
+        shown = dict(context.invocation_metadata()).get("authorization")
+        try:
+            await self._guard.admit(shown, scope)
+        except AccessError as error:
+            self._guard.tell(None, scope, Deed(f"gRPC {scope}", error.status, "", None))
+            raise
 
 
 def _sentence(error: RecsysError, is_known: bool) -> str:

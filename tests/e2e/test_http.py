@@ -52,7 +52,8 @@ TEXTS = {
 def job(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Job:
     folder = tmp_path_factory.mktemp("http")
     told = ["encoder.n_dims=8", "serving.n_shards=2", "data.n_partitions=8"]
-    settings = load(assignments=[*told, f"serving.grpc_port={free_port()}"])
+    told += [f"serving.grpc_port={free_port()}", "serving.grpc_is_fenced=true"]
+    settings = load(assignments=told)
     store = Store(str(folder / "store"))
     create_store(store, 8)
     _give_encoder(tiny_bundle(store, tiny_items(TEXTS), time.time(), settings), folder)

@@ -72,7 +72,12 @@ def answer(process: subprocess.Popen[str], status: int = 0) -> dict[str, Any]:
 
 def test_two_stores_come_up_side_by_side_and_go_down_one_by_one(stores: list[str]) -> None:
     one_shard = ("--set", "serving.n_shards=1", "--port", "0")
-    starting = [command("up", store, *one_shard) for store in stores]
+    keys, key = _key_beside(stores[1])
+    locked = ("--set", f"serving.auth.keys_file={keys}", "--set", "serving.auth.reload_s=0.1")
+    starting = [
+        command("up", store, *one_shard, *more)
+        for store, more in zip(stores, ((), locked), strict=True)
+    ]
     left, right = (answer(process) for process in starting)
     assert left["health"]["status"] == right["health"]["status"] == "ok"
     assert len({left["url"], right["url"]}) == 2 and not left["was_up"]
@@ -93,6 +98,7 @@ def test_two_stores_come_up_side_by_side_and_go_down_one_by_one(stores: list[str
     assert consumed["n_events"] == 2 and consumed["lag"] == 0
     assert httpx.get(f"{left['url']}/healthz").json()["n_users"] == 2
     assert httpx.get(f"{right['url']}/healthz").json()["n_users"] == 0
+    _asks_for_keys(right["url"], keys, key)
 
     assert answer(command("down", stores[0]))["n_processes_ended"] > 5
     assert processes.tagged(left["id"]) == [] and not Path(left["folder"]).exists()
@@ -102,6 +108,39 @@ def test_two_stores_come_up_side_by_side_and_go_down_one_by_one(stores: list[str
     assert answer(command("status", stores[0]), status=1)["state"] == "down"
     assert answer(command("down", stores[1]))["n_processes_ended"] > 5
     assert processes.tagged(right["id"]) == []
+
+
+def _key_beside(store: str) -> tuple[str, str]:
+    """A file of keys, and a key."""
+    file = str(Path(store) / "keys.json")
+    made = started("-m", "serving.keys", "create", file, "--scope", "recommend", "--rate", "20")
+    return file, made.communicate(timeout=60)[0].strip()
+
+
+def _asks_for_keys(url: str, file: str, key: str) -> None:
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}) as client:
+        slate = "/v1/users/u/recommendations"
+        assert httpx.get(f"{url}{slate}").status_code == 401
+        assert client.get(slate).status_code == 200
+        assert client.get("/v1/stats").status_code == 403
+        statuses = [client.get(slate).status_code for _ in range(80)]
+        assert set(statuses) == {200, 429} and 39 <= statuses.count(200) < 80
+        revoked = started("-m", "serving.keys", "revoke", file, key.split("_")[1])
+        assert revoked.wait(60) == 0
+        deadline = time.monotonic() + 20
+        while client.get(slate).status_code != 401:
+            assert time.monotonic() < deadline, "a revoked key goes on counting"
+            time.sleep(0.1)
+
+
+@pytest.mark.parametrize("option", ["serving.host=0.0.0.0", "serving.grpc_port=9000"])
+def test_what_others_would_reach_without_a_key_does_not_start(
+    stores: list[str], option: str
+) -> None:
+    job = Job(Store(stores[0]), f"sqlite:///{stores[0]}/ledger.db", load(assignments=[option]))
+    with pytest.raises(ConfigError, match="key"):
+        local.up(job, port=0)
+    assert local.find(job) is None
 
 
 def test_a_store_without_a_bundle_is_refused_at_once(tmp_path: Path) -> None:
