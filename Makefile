@@ -17,7 +17,7 @@ export OMP_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install promtool demo test unit gpu lint proto format up down clean bench bench-quality chaos
+.PHONY: help install promtool chromium demo test unit gpu lint proto format up down clean bench bench-quality chaos
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -40,7 +40,11 @@ promtool: ## the checker of alert rules that the tests need (Debian's package pr
 	@command -v promtool >/dev/null || apt-get install -y -q --no-install-recommends prometheus >/dev/null || \
 		{ echo "The tests need promtool; as root: apt-get install --no-install-recommends prometheus"; exit 1; }
 
-test: install promtool ## all tests but the slow suites
+chromium: ## the browser that the console's tests drive (Debian's package chromium)
+	@command -v chromium >/dev/null || apt-get install -y -q --no-install-recommends chromium >/dev/null || \
+		{ echo "The tests need Chromium; as root: apt-get install --no-install-recommends chromium"; exit 1; }
+
+test: install promtool chromium ## all tests but the slow suites
 	$(BIN)/python -m pytest
 
 unit: install promtool ## unit tests only (seconds, no Ray)

@@ -46,8 +46,9 @@ async def console(request: Request) -> Response:
 
 
 @router.get("/console/")
-async def console_with_slash() -> Response:
-    """To the page, on which relative links start one level higher."""
+@router.get(f"/console/{PAGE}")
+async def console_below() -> Response:
+    """To the page, whose relative links count from one level higher."""
     return RedirectResponse("../console", status_code=308)
 
 

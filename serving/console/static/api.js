@@ -8,6 +8,13 @@ const UNREACHABLE = {
   detail: "Nothing came back from this address. See that it runs (`python -m cluster.local status`), then try again.",
 };
 
+const NO_SEGMENT = {
+  status: 0,
+  title: "A browser cannot ask for this id",
+  detail: "In an address, . and .. mean folders.",
+  remedy: "Ask with `curl --path-as-is`.",
+};
+
 /** What the service said is wrong: an RFC 9457 problem. */
 export class Problem extends Error {
   constructor(told) {
@@ -39,16 +46,19 @@ async function ask(path, { method = "GET", query = {}, body, signal } = {}) {
   throw new Problem({ ...plain, ...told, status: reply.status });
 }
 
-const ofUser = (id, what) => `v1/users/${encodeURIComponent(id)}/${what}`;
+function ofUser(id, what) {
+  if (id === "." || id === "..") throw new Problem(NO_SEGMENT); // a browser takes it out of the path
+  return `v1/users/${encodeURIComponent(id)}/${what}`;
+}
 
 export const health = () => ask("healthz");
 
-export const profile = (id, signal) => ask(ofUser(id, "profile"), { signal });
+export const profile = async (id, signal) => ask(ofUser(id, "profile"), { signal });
 
-export const interests = (id, signal) => ask(ofUser(id, "interests"), { signal });
+export const interests = async (id, signal) => ask(ofUser(id, "interests"), { signal });
 
 /** @param asOf Unix seconds; null = now. @param version the least that the answer must know. */
-export const slate = (id, { asOf, version, k }, signal) =>
+export const slate = async (id, { asOf, version, k }, signal) =>
   ask(ofUser(id, "recommendations"), { query: { as_of: asOf, min_version: version, k }, signal });
 
 export const post = (event) => ask("v1/events", { method: "POST", body: event });

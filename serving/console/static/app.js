@@ -8,7 +8,7 @@ import { byId } from "./dom.js";
 import { curveOf } from "./curves.js";
 import { N_COLOURS, Slots } from "./palette.js";
 import { clearProblem, showProblem } from "./problem.js";
-import { awaitSlate, clearSlate, showSlate } from "./slate.js";
+import { awaitSlate, clearSlate, dropSkeletons, showSlate } from "./slate.js";
 import { horizonChoice, keyPanel, recentList, themeButton } from "./tools.js";
 import { showWeights } from "./weights.js";
 
@@ -16,7 +16,15 @@ const K = 10;
 const SETTLE_MS = 120;
 const STEPS = 120;
 
-const fresh = () => ({ reply: null, curves: [], slots: new Slots(), offset: 0, version: null, requestId: null });
+const fresh = () => ({
+  reply: null, // of the interests, as of now
+  isStale: true, // there may be a newer one
+  curves: [],
+  slots: new Slots(),
+  offset: 0, // seconds from now to the chosen moment
+  version: null, // the least that answers must know
+  requestId: null, // of the slate that events answer
+});
 let user = null;
 let state = fresh();
 let horizon = 30 * format.DAY;
@@ -39,6 +47,8 @@ async function guarded(work, again) {
     if (mine === underway) clearProblem();
   } catch (error) {
     if (error.name === "AbortError" || mine !== underway) return;
+    dropSkeletons();
+    byId("found").hidden = state.reply === null;
     showProblem(error, again);
   } finally {
     if (mine === underway) byId("found").removeAttribute("aria-busy");
@@ -48,14 +58,12 @@ async function guarded(work, again) {
 function open(id) {
   user = id;
   state = fresh();
-  memory.rememberUser(id);
   byId("user").value = id;
   byId("who").textContent = id;
   byId("who-more").textContent = "";
   byId("weights").replaceChildren();
   byId("welcome").hidden = true;
   byId("found").hidden = false;
-  recentList(open);
   clearSlate();
   moveTo(0);
   return refresh({ focuses: true });
@@ -64,6 +72,7 @@ function open(id) {
 /** Ask for everything anew: interests of now, and the slate of the chosen moment. */
 function refresh({ focuses = false, glides = false } = {}) {
   awaitSlate();
+  state.isStale = true;
   return guarded(async (signal) => {
     const [reply, profile] = await Promise.all([api.interests(user, signal), api.profile(user, signal)]);
     take(reply, profile);
@@ -74,7 +83,13 @@ function refresh({ focuses = false, glides = false } = {}) {
 }
 
 function take(reply, profile) {
+  if (state.reply === null) {
+    memory.rememberUser(user);
+    recentList(open, user);
+    byId("found").hidden = false;
+  }
   state.reply = reply;
+  state.isStale = false;
   state.curves = reply.interests.map((interest) => curveOf(interest, reply));
   state.strongest = state.curves.slice(0, N_COLOURS);
   state.slotOf = state.slots.assign(state.strongest.map((curve) => curve.node));
@@ -149,7 +164,7 @@ function turnTo(offset) {
   if (state.reply === null || offset === state.offset) return;
   moveTo(offset);
   begin();
-  timer = setTimeout(() => guarded(loadSlate, refresh), SETTLE_MS);
+  timer = setTimeout(() => (state.isStale ? refresh() : guarded(loadSlate, () => refresh())), SETTLE_MS);
 }
 
 const turnToShare = (share) => turnTo((Math.round(share * STEPS) / STEPS) * horizon);

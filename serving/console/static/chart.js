@@ -76,7 +76,7 @@ function lines(curve, slot, view, was, done) {
   const x = t.map((s) => s * 1000);
   const { line, veil } = inks.curves[slot];
   return [
-    { ...common, x, y, mode: "lines", line: { color: line, width: 2.25 }, fill: "tozeroy", fillcolor: veil },
+    { ...common, x, y, mode: "lines", line: { color: line, width: 2.25, simplify: false }, fill: "tozeroy", fillcolor: veil },
     { ...common, x: events.map((s) => s * 1000), y: events.map(curve.at), mode: "markers", marker: { color: line, size: 6, line: { color: inks.surface, width: 1.5 } } },
   ];
 }

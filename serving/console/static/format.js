@@ -3,12 +3,12 @@
 export const HOUR = 3600;
 export const DAY = 24 * HOUR;
 
-const UNITS = [
-  ["year", 365.25 * DAY],
-  ["month", 30.44 * DAY],
-  ["day", DAY],
-  ["hour", HOUR],
-  ["minute", 60],
+const UNITS = [ // name, size, told from
+  ["year", 365.25 * DAY, 364 * DAY],
+  ["month", 30.44 * DAY, 60 * DAY],
+  ["day", DAY, DAY],
+  ["hour", HOUR, HOUR],
+  ["minute", 60, 60],
 ];
 const DATE = new Intl.DateTimeFormat("en-GB", {
   timeZone: "UTC", day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit",
@@ -16,8 +16,8 @@ const DATE = new Intl.DateTimeFormat("en-GB", {
 
 /** "3 days", "1.5 months": one unit, at most one decimal. */
 export function duration(seconds) {
-  for (const [name, size] of UNITS) {
-    if (seconds < size * 0.95) continue;
+  for (const [name, size, from] of UNITS) {
+    if (seconds < from * 0.98) continue;
     const count = seconds / size;
     const shown = count < 9.95 && name !== "minute" ? Math.round(count * 10) / 10 : Math.round(count);
     return `${shown} ${name}${shown === 1 ? "" : "s"}`;

@@ -3,8 +3,9 @@
 import { byId, el, glide } from "./dom.js";
 import * as format from "./format.js";
 
-const N_PART_COLOURS = 5;
-let names = []; // of parts, in the order in which they got their colours
+const N_PART_COLOURS = 4;
+const OTHER = "other";
+let names = []; // of the parts that weigh most in the first slate, in the order of their colours
 let shown = null; // item id -> rank of the slate that stands there
 
 /** Forget what was there, as for another user. */
@@ -20,28 +21,29 @@ export function awaitSlate() {
   byId("items").replaceChildren(...Array.from({ length: 6 }, () => el("li", { class: "skeleton", "aria-hidden": "true" })));
 }
 
+export const dropSkeletons = () => document.querySelectorAll("#items .skeleton").forEach((row) => row.remove());
+
 /** Show a slate; `act(item, button)` is called for a click. Returns what changed, in words. */
 export function showSlate(slate, verb, act) {
   const list = byId("items");
-  const focused = document.activeElement?.closest?.("#items li")?.dataset.key;
+  const focused = [...list.children].indexOf(document.activeElement?.closest("#items li"));
   const opened = new Set([...list.querySelectorAll("details[open]")].map((why) => why.closest("li").dataset.key));
   const before = shown;
   const most = Math.max(1e-9, ...slate.items.map((item) => positive(item)));
   rememberParts(slate.items);
-  list.querySelectorAll(".skeleton").forEach((row) => row.remove());
+  dropSkeletons();
   glide(list, () => {
     list.replaceChildren(...slate.items.map((item) => row(item, { before, most, verb, act, isOpen: opened.has(item.item_id) })));
   });
-  if (focused !== undefined) focusAgain(list, focused);
+  if (focused >= 0) list.children[Math.min(focused, slate.items.length - 1)]?.querySelector("button").focus({ preventScroll: true });
   shown = new Map(slate.items.map((item) => [item.item_id, item.rank]));
   byId("slate-note").textContent = note(slate);
-  byId("parts-key").replaceChildren(...names.map((name, i) => el("span", { data: { part: i % N_PART_COLOURS } }, name)));
+  byId("parts-key").replaceChildren(...key().map(([part, name]) => el("span", { data: { part }, text: plain(name) })));
   return changes(slate, before);
 }
 
-function focusAgain(list, key) {
-  const same = [...list.children].find((item) => item.dataset.key === key) ?? list.firstElementChild;
-  same?.querySelector("button")?.focus({ preventScroll: true });
+function key() {
+  return [...names.map((name, i) => [i, name]), [OTHER, OTHER]];
 }
 
 function note(slate) {
@@ -63,9 +65,15 @@ function changes(slate, before) {
 const positive = (item) => Object.values(item.parts).reduce((sum, value) => sum + Math.max(0, value), 0);
 
 function rememberParts(items) {
-  const found = items.flatMap((item) => Object.entries(item.parts)).filter(([, value]) => Math.abs(value) > 1e-9);
-  for (const [name] of found) if (!names.includes(name)) names.push(name);
+  if (names.length > 0) return;
+  const total = new Map();
+  for (const [name, value] of items.flatMap((item) => Object.entries(item.parts))) {
+    total.set(name, (total.get(name) ?? 0) + Math.abs(value));
+  }
+  names = [...total.keys()].sort((a, b) => total.get(b) - total.get(a)).slice(0, N_PART_COLOURS);
 }
+
+const plain = (name) => name.replaceAll("_", " ");
 
 function row(item, { before, most, verb, act, isOpen }) {
   const button = el("button", { type: "button", class: "title", text: item.title, "aria-label": `${verb} ${item.title}` });
@@ -87,14 +95,21 @@ function moved(item, before) {
   return el("span", { class: `moved ${kind}` }, el("span", { "aria-hidden": "true", text: mark }), el("span", { class: "unseen", text: word }));
 }
 
+/** The parts that speak for an item, as a bar; what speaks against it is told in numbers. */
 function strip(item, most) {
-  const parts = names.map((name, i) => [i % N_PART_COLOURS, item.parts[name] ?? 0]).filter(([, value]) => value > 0);
-  const pieces = parts.map(([part, value]) => el("i", { data: { part }, vars: { "--width": `${((100 * value) / most).toFixed(2)}%` } }));
+  const others = Object.keys(item.parts).filter((name) => !names.includes(name));
+  const rest = others.reduce((sum, name) => sum + Math.max(0, item.parts[name]), 0);
+  const pieces = [...names.map((name, i) => [i, item.parts[name] ?? 0]), [OTHER, rest]]
+    .filter(([, value]) => value > 0)
+    .map(([part, value]) => el("i", { data: { part }, vars: { "--width": `${((100 * value) / most).toFixed(2)}%` } }));
   return el("span", { class: "strip", "aria-hidden": "true" }, ...pieces);
 }
 
 function why(item, isOpen) {
-  const parts = names.filter((name) => item.parts[name] !== undefined).map((name) => [name, signed(item.parts[name])]);
+  const parts = Object.entries(item.parts)
+    .filter(([, value]) => Math.abs(value) >= 5e-4)
+    .sort(([, a], [, b]) => Math.abs(b) - Math.abs(a))
+    .map(([name, value]) => [plain(name), signed(value)]);
   const told = [...parts, ["score", signed(item.score)], ["found by", item.sources.join(", ")]];
   if (item.rules.length > 0) told.push(["rules", item.rules.join(", ")]);
   if (item.reason?.fades_at) told.push(["its reason halves", format.date(item.reason.fades_at)]);

@@ -59,8 +59,9 @@ export function keyPanel(changed) {
   show();
 }
 
-export function recentList(open) {
-  const users = memory.recentUsers();
+/** Users that were looked at, but for the one who is shown. */
+export function recentList(open, shown = null) {
+  const users = memory.recentUsers().filter((id) => id !== shown);
   const chips = users.map((id) => el("button", { type: "button", class: "chip", text: id, on: { click: () => open(id) } }));
-  byId("recent").replaceChildren(...chips);
+  byId("recent").replaceChildren(...(chips.length > 0 ? ["Recent", ...chips] : []));
 }
