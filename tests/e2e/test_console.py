@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -159,7 +158,7 @@ def test_a_user_is_found_with_curves_weights_and_reasons(page: Page, user: str) 
     expect(page.locator("#who-more")).to_have_text("6 events, the last 1 hour ago")
     expect(page.locator("#plot .scatterlayer .js-line")).to_have_count(len(weights(page)))
     assert len(slate(page)) == 10 and all(weight > 0.0 for weight in weights(page).values())
-    expect(page.locator("#items .reason").first).to_contain_text("Because you liked")
+    expect(page.get_by_text("Because you liked").first).to_be_visible()
     page.locator("#items summary").first.click()
     expect(page.locator("#items dl").first).to_contain_text("interest")
 
@@ -385,6 +384,25 @@ def test_a_stranger_gets_what_is_trending_and_is_told_so(page: Page) -> None:
     expect(page.locator("#who-more")).to_have_text("Nothing is known yet")
     expect(page.locator("#slate-note")).to_contain_text("this is what is trending")
     expect(page.locator("#weights")).to_contain_text("Click an item")
+
+
+def test_a_visitor_gets_slates_and_leaves_nothing(page: Page, service: Service) -> None:
+    page.get_by_role("button", name="Look around as a visitor").click()
+    settle(page)
+    expect(page.locator("#slate-note")).to_contain_text("this is what is trending")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(f"{request.method} {request.url}"))
+    page.get_by_role("button", name="click pasta").first.click()
+    expect(page.locator("#who-more")).to_contain_text("1 event, the last just now")
+    settle(page)
+    expect(page.get_by_text("Because you clicked").first).to_be_visible()
+    told = scores(page)
+    page.get_by_label("Moment shown").press("End")
+    expect(page.locator("#slate-title")).to_have_text("Slate in 30 days")
+    settle(page)
+    assert scores(page) != told
+    assert set(asked) == {f"POST {service.url}/v1/recommendations"}
+    assert page.evaluate("sessionStorage.length") == 0
 
 
 def test_an_error_is_shown_with_its_remedy(

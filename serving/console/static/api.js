@@ -61,6 +61,9 @@ export const interests = async (id, signal) => ask(ofUser(id, "interests"), { si
 export const slate = async (id, { asOf, version, k }, signal) =>
   ask(ofUser(id, "recommendations"), { query: { as_of: asOf, min_version: version, k }, signal });
 
+/** The slate of a visitor. */
+export const visit = (session, signal) => ask("v1/recommendations", { method: "POST", body: session, signal });
+
 export const post = (event) => ask("v1/events", { method: "POST", body: event });
 
 /** A fresh id, so that a retry counts once; also where the page is not in a secure context. */

@@ -9,6 +9,7 @@ import { curveOf } from "./curves.js";
 import { N_COLOURS, Slots } from "./palette.js";
 import { clearProblem, showProblem } from "./problem.js";
 import { awaitSlate, clearSlate, dropSkeletons, showSlate } from "./slate.js";
+import { User, Visitor } from "./subjects.js";
 import { horizonChoice, keyPanel, recentList, themeButton } from "./tools.js";
 import { showWeights } from "./weights.js";
 
@@ -22,10 +23,9 @@ const fresh = () => ({
   curves: [],
   slots: new Slots(),
   offset: 0, // seconds from now to the chosen moment
-  version: null, // the least that answers must know
   requestId: null, // of the slate that events answer
 });
-let user = null;
+let subject = null; // whom it is about
 let state = fresh();
 let horizon = 30 * format.DAY;
 let timer = 0;
@@ -55,11 +55,11 @@ async function guarded(work, again) {
   }
 }
 
-function open(id) {
-  user = id;
+function open(whom) {
+  subject = whom;
   state = fresh();
-  byId("user").value = id;
-  byId("who").textContent = id;
+  byId("user").value = whom.id ?? "";
+  byId("who").textContent = whom.title;
   byId("who-more").textContent = "";
   byId("weights").replaceChildren();
   byId("welcome").hidden = true;
@@ -69,23 +69,24 @@ function open(id) {
   return refresh({ focuses: true });
 }
 
+const openUser = (id) => open(new User(id));
+
 /** Ask for everything anew: interests of now, and the slate of the chosen moment. */
 function refresh({ focuses = false, glides = false } = {}) {
   awaitSlate();
   state.isStale = true;
   return guarded(async (signal) => {
-    const [reply, profile] = await Promise.all([api.interests(user, signal), api.profile(user, signal)]);
-    take(reply, profile);
+    take(await subject.look(signal));
     drawChart({ glides });
     if (focuses) byId("found").focus({ preventScroll: true });
     await loadSlate(signal);
   }, () => refresh({ focuses, glides }));
 }
 
-function take(reply, profile) {
+function take({ reply, nEvents, lastAt }) {
   if (state.reply === null) {
-    memory.rememberUser(user);
-    recentList(open, user);
+    if (subject.id !== null) memory.rememberUser(subject.id);
+    recentList(openUser, subject.id);
     byId("found").hidden = false;
   }
   state.reply = reply;
@@ -93,15 +94,15 @@ function take(reply, profile) {
   state.curves = reply.interests.map((interest) => curveOf(interest, reply));
   state.strongest = state.curves.slice(0, N_COLOURS);
   state.slotOf = state.slots.assign(state.strongest.map((curve) => curve.node));
-  const events = `${format.whole(profile.n_events)} event${profile.n_events === 1 ? "" : "s"}`;
-  const last = profile.last_event_at === null ? "" : `, the last ${format.ago(reply.as_of - profile.last_event_at)}`;
-  byId("who-more").textContent = profile.cold_start ? "Nothing is known yet" : events + last;
+  const events = `${format.whole(nEvents)} event${nEvents === 1 ? "" : "s"}`;
+  const last = lastAt === null ? "" : `, the last ${format.ago(reply.as_of - lastAt)}`;
+  byId("who-more").textContent = reply.cold_start ? "Nothing is known yet" : events + last;
   showMoment();
 }
 
 async function loadSlate(signal) {
   const asOf = state.offset === 0 ? null : state.reply.as_of + state.offset;
-  const slate = await api.slate(user, { asOf, version: state.version, k: K }, signal);
+  const slate = await subject.slate(asOf, K, signal);
   state.requestId = slate.request_id;
   const changed = showSlate(slate, verb(), send);
   byId("live").textContent = `${format.moment(state.offset)}: ${changed}`;
@@ -109,26 +110,24 @@ async function loadSlate(signal) {
 
 const verb = () => byId("kind").value;
 
-/** Send an event; sent again it is the same one, and counts once. */
 async function send(item, button) {
   if (button.getAttribute("aria-disabled") !== null) return;
-  const of = user;
-  const event = { user_id: of, item_id: item.item_id, kind: verb(), event_id: api.freshId(), request_id: state.requestId, rank: item.rank };
-  const post = async () => {
+  const whom = subject;
+  const act = whom.doing(item, verb(), state.requestId);
+  const attempt = async () => {
     button.setAttribute("aria-disabled", "true");
     try {
-      const reply = await api.post(event);
-      if (user !== of) return;
-      state.version = reply.version;
+      await act();
+      if (whom !== subject) return;
       clearProblem();
       await refresh({ glides: true });
     } catch (error) {
-      showProblem(error, post);
+      showProblem(error, attempt);
     } finally {
       button.removeAttribute("aria-disabled");
     }
   };
-  await post();
+  await attempt();
 }
 
 function drawChart(how = {}) {
@@ -189,7 +188,7 @@ async function greet() {
 
 byId("finder").addEventListener("submit", (event) => {
   event.preventDefault();
-  open(byId("user").value);
+  openUser(byId("user").value);
 });
 byId("offset").addEventListener("input", () => turnToShare(Number(byId("offset").value) / STEPS));
 byId("back").addEventListener("click", () => {
@@ -206,8 +205,9 @@ horizonChoice(horizon, setHorizon);
 themeButton(chart.redraw);
 keyPanel(() => {
   greet();
-  if (user !== null) refresh();
+  if (subject !== null) refresh();
 });
-recentList(open);
+recentList(openUser);
+byId("visit").addEventListener("click", () => open(new Visitor()));
 greet();
 requestAnimationFrame(() => setTimeout(() => chart.load().catch(() => null)));

@@ -49,7 +49,7 @@ function key() {
 function note(slate) {
   const said = [];
   if (slate.degraded) said.push("The profile could not be read; this is what is trending.");
-  else if (slate.cold_start) said.push("Nothing is known of this user: this is what is trending.");
+  else if (slate.cold_start) said.push("Nothing is known yet: this is what is trending.");
   if (slate.reason) said.push(`${slate.reason}.`);
   if (slate.items.length === 0) said.push("There is nothing to show.");
   return said.join(" ");

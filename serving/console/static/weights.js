@@ -31,9 +31,9 @@ export function showWeights(view) {
 }
 
 const nothing = (reply) =>
-  reply.cold_start
+  reply.note ?? (reply.cold_start
     ? "No interests yet. Click an item of the slate: it becomes the first."
-    : "The events held touch no interest of the catalog.";
+    : "The events held touch no interest of the catalog.");
 
 function rest(reply, n) {
   const more = n > 0 ? `${n} weaker ${n === 1 ? "interest is" : "interests are"} not listed. ` : "";

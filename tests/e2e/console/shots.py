@@ -1,7 +1,7 @@
 """The console's pictures: ``python -m tests.e2e.console.shots --store STORE --out FOLDER``.
 
-The store is one of ``python -m cluster.demo --zero-shot --exit --store STORE``; nothing is written
-to it but the events that the pictures show, in a copy of its ledger.
+The store is one of ``python -m cluster.demo --zero-shot --exit --store STORE``. The user gets two
+evenings of films before the pictures are taken, in a copy of the ledger.
 """
 
 from __future__ import annotations
@@ -15,18 +15,24 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 from playwright.sync_api import Browser, Page
 
 from recsys.archive import Archive
 from recsys.bundle import load_bundle
 from recsys.schema import DEFAULT_TENANT
-from recsys.settings import HOUR_S, Settings
+from recsys.settings import DAY_S, HOUR_S, Settings
 from recsys.store import Store
 from tests.e2e.console.browser import browser
 from tests.e2e.console.service import application, served
 
-DESKTOP = {"width": 1280, "height": 860}
+DESKTOP = {"width": 1120, "height": 740}
 PHONE = {"width": 390, "height": 844}
+EVENINGS = (
+    (5.2, ("183", "176", "195", "96")),  # Alien, Aliens, Terminator, Terminator 2
+    (1.1, ("71", "99", "588", "432")),  # Lion King, Snow White, Beauty and the Beast, Fantasia
+)
+"""Days before now, and what the user rated then."""
 
 
 def main() -> None:
@@ -52,6 +58,7 @@ def _take(store: Store, ledger_url: str, user: str, out: Path) -> dict[str, int]
     offset = manifest.data_until + HOUR_S - time.time()
     app, pool = application(bundle, ledger_url, Settings(), lambda: time.time() + offset)
     with served(app, pool) as service, browser() as chromium:
+        _watch(service.url, user, time.time() + offset)
         for name, scheme, size in (
             ("desktop-light", "light", DESKTOP),
             ("desktop-dark", "dark", DESKTOP),
@@ -60,10 +67,19 @@ def _take(store: Store, ledger_url: str, user: str, out: Path) -> dict[str, int]
         ):
             print(name, file=sys.stderr)  # noqa: T201
             page = _page(chromium, service.url, scheme, size)
-            _look(page, user, clicks=2 if name == "desktop-light" else 0)
-            page.screenshot(path=out / f"{name}.png", full_page=True)
+            _look(page, user, clicks=1 if name == "desktop-light" else 0)
+            page.screenshot(path=out / f"{name}.png")
             page.context.close()
     return {path.name: path.stat().st_size for path in sorted(out.glob("*.png"))}
+
+
+def _watch(url: str, user: str, now: float) -> None:
+    events = [
+        {"user_id": user, "item_id": item, "kind": "rating", "value": 5.0, "ts": ts + 600.0 * n}
+        for ts, items in ((now - days * DAY_S, items) for days, items in EVENINGS)
+        for n, item in enumerate(items)
+    ]
+    httpx.post(f"{url}/v1/events", json={"events": events}).raise_for_status()
 
 
 def _page(chromium: Browser, url: str, scheme: Any, size: Any) -> Page:
@@ -78,9 +94,9 @@ def _look(page: Page, user: str, clicks: int) -> None:
     page.get_by_role("button", name="Show").click()
     for place in range(clicks):
         _settle(page)
-        page.locator("#items .title").nth(3 + place).click()
+        page.locator("#items .title").nth(2 + place).click()
     _settle(page)
-    for _ in range(20):
+    for _ in range(10):
         page.get_by_label("Moment shown").press("ArrowRight")
     _settle(page)
 
