@@ -372,7 +372,7 @@ def test_data_is_text_whatever_it_says(page: Page, service: Service) -> None:
     page.get_by_role("button", name=f"play {HOSTILE}").click()
     expect(page.locator("#weights")).to_contain_text(HOSTILE)
     settle(page)
-    assert page.locator("main img").count() == 0
+    assert page.locator("#found img").count() == 0
     assert page.evaluate("typeof hacked") == "undefined"
     find(page, "somebody else")
     page.get_by_role("navigation").get_by_role("button", name=ODD_USER).click()
@@ -395,7 +395,7 @@ def test_a_visitor_gets_slates_and_leaves_nothing(page: Page, service: Service) 
     page.get_by_role("button", name="click pasta").first.click()
     expect(page.locator("#who-more")).to_contain_text("1 event, the last just now")
     settle(page)
-    expect(page.get_by_text("Because you clicked").first).to_be_visible()
+    expect(page.get_by_text("Because you opened").first).to_be_visible()
     told = scores(page)
     page.get_by_label("Moment shown").press("End")
     expect(page.locator("#slate-title")).to_have_text("Slate in 30 days")

@@ -38,12 +38,14 @@ export function showSlate(slate, verb, act) {
   if (focused >= 0) list.children[Math.min(focused, slate.items.length - 1)]?.querySelector("button").focus({ preventScroll: true });
   shown = new Map(slate.items.map((item) => [item.item_id, item.rank]));
   byId("slate-note").textContent = note(slate);
-  byId("parts-key").replaceChildren(...key().map(([part, name]) => el("span", { data: { part }, text: plain(name) })));
+  byId("parts-key").replaceChildren(...key(slate.items).map(([part, name]) => el("span", { data: { part }, text: plain(name) })));
   return changes(slate, before);
 }
 
-function key() {
-  return [...names.map((name, i) => [i, name]), [OTHER, OTHER]];
+/** Slot and name of what bars are made of. */
+function key(items) {
+  const hasMore = items.some((item) => Object.keys(item.parts).length > names.length);
+  return [...names.entries(), ...(hasMore ? [[OTHER, OTHER]] : [])];
 }
 
 function note(slate) {

@@ -26,7 +26,7 @@ from recsys.store import Store
 from tests.e2e.console.browser import browser
 from tests.e2e.console.service import application, served
 
-DESKTOP = {"width": 1120, "height": 740}
+DESKTOP = {"width": 1040, "height": 670}
 PHONE = {"width": 390, "height": 844}
 EVENINGS = (
     (5.2, ("183", "176", "195", "96")),  # Alien, Aliens, Terminator, Terminator 2
