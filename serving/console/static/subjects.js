@@ -2,6 +2,8 @@
 
 import * as api from "./api.js";
 
+const NO_GRAPH = "The bundle that is served has no graph of interests, so there are no curves. A newer one of `pipelines.train` or `pipelines.embed` has.";
+
 /** A user: what they do is posted as events, and read back by the version that the reply names. */
 export class User {
   #version = null; // the least that answers must know
@@ -12,8 +14,19 @@ export class User {
   }
 
   async look(signal) {
-    const [reply, profile] = await Promise.all([api.interests(this.id, signal), api.profile(this.id, signal)]);
+    const [known, profile] = await Promise.all([this.#interests(signal), api.profile(this.id, signal)]);
+    const reply = known ?? { ...profile, is_whole: true, interests: [], note: NO_GRAPH };
     return { reply, nEvents: profile.n_events, lastAt: profile.last_event_at };
+  }
+
+  /** Null where the bundle has no graph of interests. */
+  async #interests(signal) {
+    try {
+      return await api.interests(this.id, signal);
+    } catch (error) {
+      if (error.status !== 404) throw error;
+      return null;
+    }
   }
 
   slate(asOf, k, signal) {

@@ -95,3 +95,18 @@ def test_without_the_chart_library_the_table_still_tells(
     assert len(weights(page)) > 0
     assert all("ERR_FAILED" in text for text in complaints)
     complaints.clear()
+
+
+def test_without_a_graph_there_is_still_a_slate(
+    page: Page, user: str, complaints: list[str]
+) -> None:
+    told = {"title": "Not Found", "detail": "interest graph: does not exist. Serve a newer bundle"}
+    page.route("**/interests", lambda route: refuse(route, 404, **told))
+    find(page, user)
+    expect(page.locator("#weights")).to_contain_text("has no graph of interests")
+    assert len(slate(page)) == 10
+    page.get_by_label("Moment shown").press("PageUp")
+    expect(page.locator("#slate-title")).to_have_text("Slate in 3 days")
+    settle(page)
+    assert all("404" in text for text in complaints)
+    complaints.clear()
