@@ -17,7 +17,7 @@ export OMP_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install promtool demo test unit gpu lint proto format up down clean bench bench-quality chaos
+.PHONY: help install promtool chromium demo test unit gpu lint proto format up down clean bench bench-quality chaos
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -27,7 +27,7 @@ install: $(VENV)/.installed ## make .venv with everything that demo and test nee
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Halflife needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	@echo "Setting up $(VENV): about 620 MB of packages, a minute or more ..."
+	@echo "Setting up $(VENV): about 670 MB of packages, a minute or more ..."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-input --no-compile --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch==2.13.0
 	$(BIN)/python -m pip install --quiet --no-input --no-compile --constraint constraints.txt --editable '.[dev]'
@@ -40,7 +40,11 @@ promtool: ## the checker of alert rules that the tests need (Debian's package pr
 	@command -v promtool >/dev/null || apt-get install -y -q --no-install-recommends prometheus >/dev/null || \
 		{ echo "The tests need promtool; as root: apt-get install --no-install-recommends prometheus"; exit 1; }
 
-test: install promtool ## all tests but the slow suites
+chromium: ## the browser that the console's tests drive (Debian's package chromium)
+	@command -v chromium >/dev/null || apt-get install -y -q --no-install-recommends chromium >/dev/null || \
+		{ echo "The tests need Chromium; as root: apt-get install --no-install-recommends chromium"; exit 1; }
+
+test: install promtool chromium ## all tests but the slow suites
 	$(BIN)/python -m pytest
 
 unit: install promtool ## unit tests only (seconds, no Ray)

@@ -41,6 +41,7 @@ from serving.api.standing import Gate, new_router, stage_of
 from serving.api.stream import is_stream, post_stream
 from serving.api.stream_schemas import BROKEN, StreamReply
 from serving.auth.guard import Guard
+from serving.console import mount_console
 from serving.observability.meters import SILENT, GatewayMeters
 from serving.observability.middleware import RequestLog
 from serving.slates import SlateRequest
@@ -117,6 +118,7 @@ def create_app(
     app.include_router(interests_router)
     for more in (feedback.router, batches.router, operations.router, users.router):
         app.include_router(more)
+    mount_console(app)
     app.add_middleware(RequestLog, meters=meters, returns_id=returns_request_id)
     install(app)
     _describe_bodies(app)

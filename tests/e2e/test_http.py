@@ -134,6 +134,15 @@ def test_grpc_is_the_same_service(job: Job, client: httpx.Client) -> None:
     assert "Traceback" not in refused.value.details()
 
 
+def test_the_console_is_there(client: httpx.Client) -> None:
+    page = client.get("/console")
+    assert (
+        page.status_code == 200 and "default-src 'none'" in page.headers["content-security-policy"]
+    )
+    script = client.get("/console/plotly.min.js")
+    assert script.headers["content-encoding"] == "gzip" and b"Plotly" in script.content
+
+
 def test_what_a_user_searches_for_is_read_behind_the_request(client: httpx.Client) -> None:
     event = {"user_id": "searcher", "kind": "search", "text": "red apple pie"}
     reply = client.post("/v1/events", json=event)

@@ -1,0 +1,1 @@
+"""What the tests and the pictures of the console stand on."""
