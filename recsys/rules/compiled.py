@@ -119,7 +119,7 @@ class BoundRules:
         return [
             one.rule.id
             for one in self.rules
-            if any(id(part) in late for part in one.compiled.predicate.mixed)
+            if any(part in late for part in one.compiled.predicate.mixed)
         ]
 
     def naming(self, row: int) -> list[str]:

@@ -56,7 +56,7 @@ class Mixed:
             answers = self._asked(missing, facts, said, request.patience)
             known[missing[: len(answers)]] = answers
             if len(answers) < len(missing):
-                request.late.add(id(self))
+                request.late.add(self)
         found: npt.NDArray[np.bool_] = known[codes] == 1
         return found
 
@@ -81,7 +81,7 @@ class Mixed:
     def _known(self, request: RequestFacts, said: dict[str, Any]) -> npt.NDArray[np.int8]:
         """(C,) 1 and 0 where the answer is known for what a request says."""
         if not self._fixed:
-            return request.answers.setdefault(id(self), self._nothing())
+            return request.answers.setdefault(self, self._nothing())
         key = json.dumps(said, sort_keys=True)
         known = self._remembered.get(key)
         if known is None:

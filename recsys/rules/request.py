@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -33,11 +33,11 @@ class RequestFacts:
     """``user.attributes``."""
     context: Mapping[str, Any] = field(default_factory=dict)
     """``context``: whatever the request says of itself."""
-    answers: dict[int, npt.NDArray[np.int8]] = field(default_factory=dict, compare=False)
-    """What was evaluated for this request only, by the part that was."""
+    answers: dict[Hashable, npt.NDArray[np.int8]] = field(default_factory=dict, compare=False)
+    """What was evaluated for this request only, by the part that was (which the key keeps)."""
     patience: Patience | None = None
     """How long evaluations may take; None = as long as they do."""
-    late: set[int] = field(default_factory=set, compare=False)
+    late: set[Hashable] = field(default_factory=set, compare=False)
     """Parts that were not evaluated for all candidates, because the time was over."""
 
     @cached_property

@@ -27,6 +27,7 @@ PUBLIC = {
     "serving.client": """
         AccessError AsyncEventBatcher AsyncHalflifeClient EventBatcher HalflifeClient RetryPolicy
     """,
+    "serving.console": "mount_console",
     "serving.pool": """
         AckBatch Pool PoolClient PoolSpec ProfileView ShardStatus TrendUpdate end_pool ensure_pool
         start_pool

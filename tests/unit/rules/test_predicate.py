@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -83,6 +84,16 @@ def test_a_cut_expression_says_what_the_whole_one_says(source: str, request: Req
     assert holds.tolist() == whole(source, request)
     again = found.holds(ITEMS, ALL[::-1], request)  # now what is mixed is remembered
     assert not found.is_asked(request) or again[::-1].tolist() == holds.tolist()
+
+
+def test_what_was_answered_is_kept_with_the_part_that_was_asked() -> None:
+    request = RequestFacts(NOW)
+    source = "(item.age_days < 3.0 || item.age_days < 3.0)"
+    found = predicate(write(source), ITEMS, Effort(time.perf_counter))
+    found.holds(ITEMS, ALL, request)
+    part = weakref.ref(found.mixed[0])
+    del found
+    assert part() in request.answers  # else a later part at its address would inherit them
 
 
 def test_parts_go_where_they_are_cheapest() -> None:

@@ -170,11 +170,13 @@ def test_what_the_store_says_stays_in_the_log(
     assert users.of("ann") == NOBODY
 
 
-def test_too_many_users_are_not_written_one_by_one(client: TestClient, gateway: Gateway) -> None:
+def test_too_many_users_are_not_written_one_by_one(
+    client: TestClient, gateway: Gateway, users: UserDesk
+) -> None:
     api = gateway.settings.serving.api.model_copy(update={"max_users": 1})
     serving = gateway.settings.serving.model_copy(update={"api": api})
     small = gateway.settings.model_copy(update={"serving": serving})
-    client.app.state.users._settings = small  # type: ignore[attr-defined]
+    users._settings = small
     for value in ("b", "c"):
         assert client.put(ANN, json={"attributes": {"a": value}}).status_code == 200
     reply = client.put("/v1/users/bob", json={"attributes": {"a": "b"}})
