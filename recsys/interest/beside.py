@@ -109,3 +109,15 @@ class AlignedNeighbours:
         known = self.rows >= 0
         out[known] = found[self.rows[known]]
         return out
+
+    def parts(
+        self, events: Events, held: Bools, moments: Times, rows: npt.NDArray[np.integer[Any]]
+    ) -> Floats:
+        """See ``parts_of``."""
+        item, ts, worth = events
+        there, wanted = self.rows[item], self.rows[rows]
+        kept, known = there >= 0, wanted >= 0
+        mine = (there[kept], ts[kept], worth[kept])
+        out = np.zeros((len(held), len(rows)), np.float32)
+        out[:, known] = parts_of(self.neighbours, mine, held[:, kept], moments, wanted[known])
+        return out
