@@ -29,5 +29,9 @@ class ApiSettings(Section):
     max_users: PositiveInt = 100_000
     """Users of a tenant up to which attributes can be written over HTTP; each write makes their
     whole table anew. With more, ``python -m pipelines.ingest`` writes them."""
+    max_items: PositiveInt = 200_000
+    """Items of a tenant up to which they can be written over HTTP, as for ``max_users``."""
+    max_items_per_request: PositiveInt = 1_000
+    """Most items that one request writes, or a page tells."""
     max_idempotency_keys: PositiveInt = 20_000
     """Latest idempotency keys of which a replica knows what they were sent with."""

@@ -28,7 +28,7 @@ class Catalog:
     """N items, sorted by id. All sequences have length N and are never changed."""
 
     item_ids: list[str]
-    """Ids, ascending and unique."""
+    """Ids, unique and ascending; items that are newer than a bundle come after all of its own."""
     titles: list[str]
     """Titles; the empty string where an item has none."""
     texts: list[str]

@@ -61,6 +61,8 @@ class ServingSettings(Section):
     rules_poll_s: PositiveFloat = 5.0
     """Seconds between a gateway's looks for new business rules, moved ranking weights, and users'
     attributes."""
+    catalog_poll_s: PositiveFloat = 0.25
+    """Seconds between a gateway's looks for items that were written elsewhere."""
     snapshot_every_s: PositiveFloat = 300.0
     """Seconds between snapshots of a changed partition."""
     profile_dtype: Literal["float32", "float16"] = "float32"

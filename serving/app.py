@@ -27,7 +27,7 @@ from ray.serve.grpc_util import RayServegRPCContext
 from ray.serve.handle import DeploymentHandle
 
 from recsys.archive import store_partitions
-from recsys.bundle import load_bundle
+from recsys.bundle import Bundle, load_bundle
 from recsys.bundle_manifest import current_bundle_id, load_manifest
 from recsys.errors import NotFoundError, UnavailableError
 from recsys.ledger import open_ledger
@@ -40,9 +40,11 @@ from serving.auth.board import Board
 from serving.auth.exposure import check_exposure
 from serving.auth.guard import Guard, new_guard
 from serving.auth.limits import Limiter
+from serving.catalog import CatalogDesk
 from serving.drift_meters import RayDriftMeters
 from serving.encoder_service import EncoderService
 from serving.gateway import Gateway
+from serving.live import LiveCatalog
 from serving.observability.logs import join_serve_log
 from serving.observability.pool import MeteredPool, metered_encode
 from serving.observability.ray_meters import RayEncoderMeters, RayGatewayMeters
@@ -51,7 +53,7 @@ from serving.pool import PoolSpec, ensure_pool
 from serving.rpc.halflife_pb2 import IngestReply, IngestRequest, RecommendRequest, Slate
 from serving.rpc.servicer import Servicer
 from serving.rules import RuleDesk
-from serving.stage import Stage
+from serving.stage import Front, Stage
 from serving.users import UserDesk
 from serving.word_reader import Encode
 
@@ -145,7 +147,6 @@ class GatewayReplica:
         has_encoder = bundle.manifest["encoder"] is not None
         timeout_s = spec.settings.serving.request_timeout_s
         encode: Encode | None = partial(_encode, encoder, timeout_s) if has_encoder else None
-        rules = RuleDesk(store, bundle, time.monotonic)
         people = People(store, spec.tenant, spec.settings.coldstart.max_known_users)
         pool = ensure_pool(spec)
         drift = RayDriftMeters()
@@ -153,9 +154,17 @@ class GatewayReplica:
         made_at, offset_s = bundle.manifest["created_at"], spec.settings.serving.clock_offset_s
         metered = MeteredPool(pool, meters, made_at, clock_offset_s=offset_s)
         encode = None if encode is None else metered_encode(encode, meters)
-        gateway = Gateway(bundle, metered, spec.settings, time.time, encode, rules, drift, people)
-        users = UserDesk(store, spec.ledger_url, people, spec.settings, gateway.now)
-        self._stage = Stage.of(gateway, users)
+        now = partial(_now, offset_s)
+        users = UserDesk(store, spec.ledger_url, people, spec.settings, now)
+        desk = CatalogDesk(store, spec.tenant, spec.settings, now)
+
+        def front(served: Bundle) -> Front:
+            rules = RuleDesk(store, served, time.monotonic)
+            made = (spec.settings, time.time, encode, rules, drift, people)
+            return Front.of(Gateway(served, metered, *made), users, desk)
+
+        self._live = LiveCatalog(bundle, desk, encode, front)
+        self._stage = Stage(self._live.first())
         self._guard = _guard(spec)
         self._servicer = Servicer(self._stage, self._guard)
 
@@ -174,7 +183,10 @@ class GatewayReplica:
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The routes; Serve asks for them once this replica is made, and adds request ids."""
         join_serve_log()
-        return create_app(self._stage, self._meters, False, self._guard)
+        return create_app(self._stage, self._meters, False, self._guard, [self._follow])
+
+    async def _follow(self) -> None:
+        await self._live.follow(self._stage)
 
 
 class EncoderReplica(EncoderService):
@@ -200,6 +212,10 @@ async def _encode(
     except (RayServeException, RayError, TimeoutError) as error:
         raise UnavailableError("encoder", "does not answer", "Retry, or send items") from error
     return np.asarray(vectors, np.float32)
+
+
+def _now(offset_s: float) -> float:
+    return time.time() + offset_s
 
 
 def _guard(spec: PoolSpec) -> Guard | None:

@@ -131,11 +131,11 @@ class RuleDesk:
             every_s: seconds between two looks.
         """
         while True:
-            await asyncio.sleep(every_s)
             try:
                 await asyncio.to_thread(self.refresh)
             except RecsysError as error:
                 log.warning("rules may be old: %s", error)
+            await asyncio.sleep(every_s)
 
     def _stand(self, current: Current, compiled: CompiledRules) -> Standing:
         self.standing = Standing(current, compiled)

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from recsys.errors import RetiredError, UnavailableError
+from recsys.errors import RecsysError, RetiredError, UnavailableError
+from serving.catalog import CatalogDesk
 from serving.filters import FilterDesk, filter_desk
 from serving.gateway import Gateway
 from serving.users import UserDesk
@@ -27,11 +28,15 @@ class Front:
     filters: FilterDesk
     users: UserDesk | None = None
     """None = single users can't be told, changed or erased here."""
+    catalog: CatalogDesk | None = None
+    """None = items can't be told or changed here."""
 
     @classmethod
-    def of(cls, gateway: Gateway, users: UserDesk | None = None) -> Front:
+    def of(
+        cls, gateway: Gateway, users: UserDesk | None = None, catalog: CatalogDesk | None = None
+    ) -> Front:
         """The front of a gateway."""
-        return cls(gateway, filter_desk(gateway), users)
+        return cls(gateway, filter_desk(gateway), users, catalog)
 
 
 class Stage:
@@ -64,10 +69,7 @@ class Stage:
     async def exchange(self, front: Front) -> None:
         """Let another front answer from now on; who asked the old one is still answered by it."""
         async with self._exchanging:
-            try:
-                await front.gateway.pull_trend()
-            except UnavailableError as error:
-                log.warning("a new gateway begins without trend: %s", error)
+            await _brought_up(front.gateway)
             old, self._tasks = self._tasks, _follow(front.gateway)
             self.front = front
             changed, self._changed = self._changed, asyncio.Event()
@@ -106,6 +108,16 @@ class Stage:
             problem = f"was replaced, and its successor is not loaded after {limit_s:.0f} s"
             raise UnavailableError("the bundle", problem, "Retry") from error
         return self.front
+
+
+async def _brought_up(gateway: Gateway) -> None:
+    """Let a gateway know what the one before it knows of the moment."""
+    try:
+        await gateway.pull_trend()
+        if gateway.weights is not None:
+            await asyncio.to_thread(gateway.weights.refresh)
+    except RecsysError as error:
+        log.warning("a new gateway begins without all that counts: %s", error)
 
 
 def _follow(gateway: Gateway) -> list[asyncio.Task[None]]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 import threading
-from collections import deque
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 from recsys.archive import Archive
-from recsys.errors import ConflictError, LedgerError, StoreError, UnavailableError
+from recsys.errors import UnavailableError
 from recsys.ledger import ERASURE_KEY, Ledger, open_ledger
 from recsys.people import Person, write_person
 from recsys.rights.burying import burial, bury
@@ -22,14 +20,7 @@ from recsys.rights.receipts import RECEIPT_KEY, registered_key, signed
 from recsys.settings import Settings
 from recsys.store import Store
 from serving.people import People
-
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-KEEP_S = 600.0
-"""Seconds that a table of users stays after another took its place, for those who read it."""
-RETRY = "Retry; it is safe to repeat"
+from serving.tables import RETRY, Replaced, reaching
 
 
 class UserDesk:
@@ -54,8 +45,7 @@ class UserDesk:
         self._archive, self._ledger_url, self._people = Archive(store), ledger_url, people
         self._settings, self._now = settings, now
         self._writing, self._exporting = threading.Lock(), threading.Lock()
-        self._mine: set[str] = set()
-        self._old: deque[tuple[str, float]] = deque()
+        self._replaced = Replaced(store, now)
 
     def of(self, user_id: str) -> Person:
         """What is known of a user; of somebody unknown nothing."""
@@ -72,7 +62,7 @@ class UserDesk:
             DataError: if there are too many users to write one by one.
             UnavailableError: if the store does not answer, or others write all the time.
         """
-        return await asyncio.to_thread(_asking, "users", lambda: self._write(user_id, change))
+        return await asyncio.to_thread(reaching, "users", lambda: self._write(user_id, change))
 
     async def erase(self, user_id: str, until: float) -> dict[str, Any]:
         """Let a user be gone for all who read; what their files hold is left to the job.
@@ -87,7 +77,7 @@ class UserDesk:
         Raises:
             UnavailableError: if ledger or store do not answer; a tombstone may stand by then.
         """
-        return await asyncio.to_thread(_asking, "the user", lambda: self._erase(user_id, until))
+        return await asyncio.to_thread(reaching, "the user", lambda: self._erase(user_id, until))
 
     async def export(self, user_id: str) -> dict[str, Any]:
         """All that is held about a user; see ``recsys.rights.exporting.held``.
@@ -98,7 +88,7 @@ class UserDesk:
         limit_s = self._settings.serving.request_timeout_s
         try:
             async with asyncio.timeout(limit_s):
-                return await asyncio.to_thread(_asking, "export", lambda: self._export(user_id))
+                return await asyncio.to_thread(reaching, "export", lambda: self._export(user_id))
         except TimeoutError as error:
             problem = f"takes longer than {limit_s:g} s"
             remedy = "Ask the operator to run `python -m pipelines.export`"
@@ -115,19 +105,8 @@ class UserDesk:
             written = write_person(self._archive, user, change, stamp, limit)
             self._people.refresh()
             if written.path is not None:
-                self._mine.add(written.path)
-                self._retire(written.replaced)
+                self._replaced.wrote(written.path, written.replaced)
         return written.person
-
-    def _retire(self, replaced: str | None) -> None:
-        """Delete tables that this process wrote and replaced long ago."""
-        now = self._now()
-        if replaced in self._mine:
-            self._old.append((replaced, now))
-        while len(self._old) > 0 and self._old[0][1] < now - KEEP_S:
-            path, _ = self._old.popleft()
-            self._mine.discard(path)
-            self._archive.store.delete(path)
 
     def _erase(self, user_id: str, until: float) -> dict[str, Any]:
         began, tenant = self._now(), self._people.tenant
@@ -147,16 +126,3 @@ class UserDesk:
             return held(self._archive, self._ledger, user, self._settings, self._now())
         finally:
             self._exporting.release()
-
-
-def _asking(thing: str, work: Callable[[], T]) -> T:
-    """Do work on ledger and store; what they say of paths stays in the log.
-
-    Raises:
-        UnavailableError: if they do not answer, or others change the same all the time.
-    """
-    try:
-        return work()
-    except (ConflictError, LedgerError, StoreError) as error:
-        log.error("a user's data cannot be reached", exc_info=error)
-        raise UnavailableError(thing, "cannot be reached now", RETRY) from error

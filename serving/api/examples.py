@@ -40,6 +40,19 @@ _WISH = {
     "is_active": True,
 }
 _LIKE = {"item_id": "172", "title": _ITEM["title"], "rank": 1, "score": 0.91}
+_FILM = {
+    "item_id": "172",
+    "title": _ITEM["title"],
+    "text": None,
+    "categories": ["Action", "Adventure"],
+    "image_uri": None,
+    "audio_uri": None,
+    "available_from": None,
+    "available_until": None,
+    "created_at": None,
+    "attributes": {"year": "1980"},
+}
+_WRITTEN = {"item_ids": ["172"], "deleted": [], "others_look_within_s": 0.25}
 _BUNDLE = {
     "bundle_id": "b-5f1d",
     "is_current": True,
@@ -108,6 +121,12 @@ REPLIES: dict[tuple[str, str], Any] = {
     },
     ("patch", "/v1/users/{user_id}/interests/{interest}"): _WISHED,
     ("get", "/v1/items/{item_id}/similar"): {"item_id": "50", "items": [_LIKE]},
+    ("get", "/v1/items/{item_id}"): _FILM,
+    ("get", "/v1/items"): {"items": [_FILM], "next_cursor": "MTcy"},
+    ("put", "/v1/items/{item_id}"): _WRITTEN,
+    ("patch", "/v1/items/{item_id}"): _WRITTEN,
+    ("delete", "/v1/items/{item_id}"): {**_WRITTEN, "item_ids": [], "deleted": ["172"]},
+    ("post", "/v1/items:bulk"): {**_WRITTEN, "deleted": ["9"]},
     ("get", "/v1/trending"): {
         "as_of": _AT,
         "trend_as_of": _AT - 0.2,

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from fastapi import Path, Query, Request
+from fastapi import Path, Request
 from pydantic import BaseModel
 
 from recsys.bundles import Listed, list_bundles, model_of
 from recsys.errors import EventError, NotFoundError
 from serving.api.errors import DOCUMENTED
+from serving.api.pages import Cursor, Limit, cursor_of, place_of
 from serving.api.standing import Gate, new_router
 from serving.gateway import Gateway
 
 router = new_router(responses=DOCUMENTED)
 
-Limit = Annotated[int, Query(ge=1, le=100, description="Most entries of the reply.")]
-Cursor = Annotated[str | None, Query(description="The ``next_cursor`` of the reply before.")]
 BundleId = Annotated[str, Path(description="Id of the bundle.")]
 
 
@@ -85,7 +82,7 @@ class StatsReply(BaseModel):
 @router.get("/v1/bundles")
 async def get_bundles(gateway: Gate, limit: Limit = 20, cursor: Cursor = None) -> BundlesReply:
     """The tenant's bundles, the newest first."""
-    after = None if cursor is None else _decoded(cursor)
+    after = None if cursor is None else place_of(cursor)
     found = await _listed(gateway)
     ids = [one.bundle_id for one in found]
     if after is not None and after not in ids:
@@ -93,7 +90,7 @@ async def get_bundles(gateway: Gate, limit: Limit = 20, cursor: Cursor = None) -
     start = 0 if after is None else ids.index(after) + 1
     page = found[start : start + limit]
     more = start + limit < len(found)
-    return BundlesReply(bundles=page, next_cursor=_encoded(page[-1].bundle_id) if more else None)
+    return BundlesReply(bundles=page, next_cursor=cursor_of(page[-1].bundle_id) if more else None)
 
 
 @router.get("/v1/bundles/{bundle_id:id}")
@@ -152,15 +149,3 @@ def _out(line: Listed, served: str) -> BundleOut:
         model=None if manifest is None else model_of(manifest),
         n_snapshots=line.n_snapshots,
     )
-
-
-def _encoded(place: str) -> str:
-    return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
-
-
-def _decoded(cursor: str) -> str:
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        return base64.b64decode(padded, altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError) as error:
-        raise EventError("cursor", "is no cursor", "Send next_cursor as it came") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from recsys.errors import EventError
 from recsys.reasons import Explain
 from recsys.rules.request import Said, read_context
-from serving.api import batches, feedback, operations, users
+from serving.api import batches, feedback, items, operations, users
 from serving.api.access import describe_access
 from serving.api.body import parse_json, read_json
 from serving.api.errors import DOCUMENTED, install
@@ -87,6 +87,7 @@ def create_app(
     meters: GatewayMeters = SILENT,
     returns_request_id: bool = True,
     guard: Guard | None = None,
+    works: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
 ) -> FastAPI:
     """The ASGI application; while it runs, what is on the stage follows trend, rules and people.
 
@@ -95,11 +96,12 @@ def create_app(
         meters: told of each request.
         returns_request_id: see ``RequestLog``.
         guard: that lets requests in; None = everybody may ask.
+        works: further ones that never end, begun with the application.
     """
 
     @asynccontextmanager
     async def follow(_: FastAPI) -> AsyncIterator[None]:
-        follows = [] if guard is None else [guard.follow()]
+        follows = [work() for work in works] + ([] if guard is None else [guard.follow()])
         async with stage.running(), working(follows):
             yield
 
@@ -116,8 +118,8 @@ def create_app(
     app.include_router(router)
     app.include_router(rules_router)
     app.include_router(interests_router)
-    for more in (feedback.router, batches.router, operations.router, users.router):
-        app.include_router(more)
+    for more in (feedback, batches, operations, users, items):
+        app.include_router(more.router)
     mount_console(app)
     app.add_middleware(RequestLog, meters=meters, returns_id=returns_request_id)
     install(app)

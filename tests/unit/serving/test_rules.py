@@ -204,10 +204,11 @@ def test_another_gateway_hears_of_new_rules(
 ) -> None:
     other = RuleDesk(store, bundle, time.perf_counter)
     gateway = Gateway(bundle, pool, settings, lambda: NOW, rules=other)
-    put(client, rule(SPACE, "filter"))
     with TestClient(create_app(Stage.of(gateway))) as second:
         assert slate(second)["rules_version"] is None
-        assert other.refresh() and not other.refresh()
+        version = put(client, rule(SPACE, "filter")).json()["version"]
+        other.refresh()
+        assert slate(second)["rules_version"] == version and not other.refresh()
         assert all(one.startswith("food") for one in ids(slate(second)))
 
 

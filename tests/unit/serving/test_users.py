@@ -20,7 +20,8 @@ from serving.api.routes import create_app
 from serving.gateway import Gateway
 from serving.people import People
 from serving.stage import Stage
-from serving.users import KEEP_S, UserDesk
+from serving.tables import KEEP_S
+from serving.users import UserDesk
 from tests.unit.serving.conftest import LocalPool
 
 ANN = "/v1/users/ann"
