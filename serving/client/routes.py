@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from serving.api.graph_schemas import GraphReply, InterestsReply, WishIn, WishReply
+from serving.api.item_schemas import ItemIn, ItemReply, ItemsIn, ItemsReply, WrittenReply
 from serving.api.rule_schemas import DryRunIn, DryRunReply, RulesReply
 from serving.api.schemas import (
     EventIn,
@@ -23,6 +24,7 @@ from serving.api.schemas import (
 from serving.client.call import Call
 
 INTEREST = "/v1/users/{user_id}/interests/{interest}"
+ITEM = "/v1/items/{item_id}"
 
 Event = EventIn | Mapping[str, Any]
 Time = float | str
@@ -108,6 +110,39 @@ def forget_interest(user_id: str, interest: str) -> Call[WishReply]:
 def similar(item_id: str, k: int = 10) -> Call[SimilarReply]:
     """Items like an item."""
     return Call(SimilarReply, "GET", "/v1/items/{item_id}/similar", {"item_id": item_id}, {"k": k})
+
+
+def item(item_id: str) -> Call[ItemReply]:
+    """What is known of an item."""
+    return Call(ItemReply, "GET", ITEM, {"item_id": item_id})
+
+
+def items(limit: int = 100, cursor: str | None = None) -> Call[ItemsReply]:
+    """A page of all items, by id."""
+    return Call(ItemsReply, "GET", "/v1/items", query={"limit": limit, "cursor": cursor})
+
+
+def put_item(item_id: str, item: ItemIn | Mapping[str, Any]) -> Call[WrittenReply]:
+    """Say what an item is, as a whole: durable when this returns, in slates moments later."""
+    body = ItemIn.model_validate(item).model_dump(exclude_unset=True)
+    return Call(WrittenReply, "PUT", ITEM, {"item_id": item_id}, body=body)
+
+
+def patch_item(item_id: str, item: ItemIn | Mapping[str, Any]) -> Call[WrittenReply]:
+    """Change what is named of an item; fields that are left out stay as they are."""
+    body = ItemIn.model_validate(item).model_dump(exclude_unset=True)
+    return Call(WrittenReply, "PATCH", ITEM, {"item_id": item_id}, body=body)
+
+
+def delete_item(item_id: str) -> Call[WrittenReply]:
+    """Take an item away. A ``NotFoundError`` after a retry says that an attempt before did it."""
+    return Call(WrittenReply, "DELETE", ITEM, {"item_id": item_id})
+
+
+def write_items(many: ItemsIn | Mapping[str, Any]) -> Call[WrittenReply]:
+    """Write many items as wholes, and take others away; all of it, or nothing."""
+    body = ItemsIn.model_validate(many).model_dump(exclude_unset=True)
+    return Call(WrittenReply, "POST", "/v1/items:bulk", body=body)
 
 
 def trending(

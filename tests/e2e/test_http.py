@@ -239,6 +239,35 @@ def test_a_user_is_written_exported_and_erased_while_served(client: httpx.Client
     assert client.get("/v1/users/leaver/export").json()["events"] == []
 
 
+def test_a_new_item_is_recommended_in_two_seconds_and_gone_in_one(
+    url: str, client: httpx.Client
+) -> None:
+    def within(limit_s: float, is_there: bool) -> bool:
+        until = time.monotonic() + limit_s
+        while time.monotonic() < until:
+            reply = client.post("/v1/recommendations", json={"text": "red pie", "k": 40})
+            shown = reply.status_code == 200 and any(
+                item["item_id"] == "pie" and item["parts"]["interest"] > 0.0
+                for item in reply.json()["items"]
+            )
+            if shown is is_there:
+                return True
+            time.sleep(0.02)
+        return False
+
+    with HalflifeClient(url) as halflife:
+        halflife.put_item("warm-up", {"title": "apple"})  # the first text loads the model
+        deadline = time.monotonic() + 60.0
+        while client.post("/v1/recommendations", json={"text": "pie"}).status_code == 503:
+            assert time.monotonic() < deadline
+        halflife.put_item("pie", {"title": "red pie"})
+        assert within(2.0, is_there=True)
+        assert halflife.item("pie").title == "red pie"
+        assert halflife.items(limit=1).next_cursor is not None
+        assert halflife.write_items({"delete": ["pie", "warm-up"]}).deleted == ["pie", "warm-up"]
+        assert within(1.0, is_there=False)
+
+
 def test_words_go_through_the_encoder(client: httpx.Client) -> None:
     deadline = time.monotonic() + 60.0  # the first text loads the model
     while (
@@ -371,6 +400,6 @@ def fuzz(operation: Any) -> None:
 def test_whatever_is_sent_the_answer_is_as_documented(url: str) -> None:
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
     operations = [found.ok() for found in schema.get_all_operations()]
-    assert len(operations) == 26
+    assert len(operations) == 32
     for operation in operations:
         fuzz(operation)

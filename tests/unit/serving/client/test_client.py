@@ -29,6 +29,7 @@ from serving.client import (
     EventBatcher,
     HalflifeClient,
     RetryPolicy,
+    routes,
 )
 from serving.client.own_writes import OwnWrites
 from tests.unit.serving.client.conftest import QUICK, Line
@@ -58,6 +59,18 @@ def test_every_route_is_typed(halflife: HalflifeClient) -> None:
     assert halflife.trending(k=1).half_lives_s
     assert halflife.graph(edges=1).nodes
     assert halflife.health().status == "ok"
+
+
+def test_items_are_asked_for_as_they_are_named() -> None:
+    assert routes.put_item("a/b", {"title": "x", "text": None}).body == {"title": "x", "text": None}
+    assert routes.patch_item("a/b", {"categories": []}).request(None) == {
+        "method": "PATCH",
+        "url": "/v1/items/a%2Fb",
+        "params": {},
+        "json": {"categories": []},
+    }
+    body = {"items": [{"item_id": "a", "title": "x"}], "delete": ["b"]}
+    assert routes.write_items(body).body == body
 
 
 def test_rules_are_written_rolled_back_and_tried(halflife: HalflifeClient) -> None:
@@ -168,7 +181,7 @@ def test_both_forms_have_the_same_methods() -> None:
         return {n: str(signature(f)) for n, f in found if not n.startswith("_") and n != "send"}
 
     assert (
-        public(HalflifeClient) == public(AsyncHalflifeClient) and len(public(HalflifeClient)) == 17
+        public(HalflifeClient) == public(AsyncHalflifeClient) and len(public(HalflifeClient)) == 23
     )
 
 

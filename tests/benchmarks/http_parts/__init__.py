@@ -1,0 +1,1 @@
+"""Parts of the benchmark ``http``: each has ``run(options, say) -> dict``."""
