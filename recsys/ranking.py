@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from recsys.errors import ConfigError
 from recsys.interest.model import ItemTable, Query
+from recsys.interest.tiles import dots, dots_of_tiles
 from recsys.settings import InterestSettings, RankingSettings, TrendSettings
 
 Floats = npt.NDArray[np.float32]
@@ -31,8 +32,6 @@ PARTS = ("interest", "negative", "trend", "own")
 TOLD = ("statement", "segments", "follows", "optimism")
 """Parts of a score that are read beside the events (``recsys.coldstart``), in their order."""
 FURTHER = ("fresh", "neighbours", "item_side", *TOLD)
-
-_LANES = 64
 
 
 @dataclass(frozen=True)
@@ -159,16 +158,30 @@ def interest_part(u: npt.NDArray[np.floating[Any]], vectors: Floats) -> Floats:
 
 def interest_parts(u: npt.NDArray[np.floating[Any]], vectors: Floats) -> Floats:
     """``interest_part`` of B users, whose query vectors are (B, D) or (B, Q, D): (B, N) float32."""
+    flat = _flat(u, vectors.shape[1])
+    return _nearest(dots(flat, np.ascontiguousarray(vectors, dtype=np.float32)), len(u))
+
+
+def whole_interest_part(u: npt.NDArray[np.floating[Any]], items: ItemTable) -> Floats:
+    """``interest_part`` of all items of a table, bit for bit; from their tiles, which are kept."""
+    flat = _flat(np.atleast_2d(u)[None], items.n_dims)
+    found: Floats = _nearest(dots_of_tiles(flat, items.tiles, len(items)), 1)[0]
+    return found
+
+
+def _flat(u: npt.NDArray[np.floating[Any]], n_dims: int) -> Floats:
     u = np.ascontiguousarray(u, dtype=np.float32)
     flat = u.reshape(-1, u.shape[-1])
-    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-    if flat.shape[1] != vectors.shape[1]:
-        raise ValueError(f"queries have {flat.shape[1]} dimensions, items {vectors.shape[1]}")
-    out = np.zeros((len(flat), len(vectors)), np.float32)
-    _dots(flat, vectors, out)
-    if len(flat) == len(u):
-        return out
-    nearest: Floats = out.reshape(len(u), -1, len(vectors)).max(axis=1)
+    if flat.shape[1] != n_dims:
+        raise ValueError(f"queries have {flat.shape[1]} dimensions, items {n_dims}")
+    return flat
+
+
+def _nearest(found: Floats, n: int) -> Floats:
+    """(n, N) the best of each user's queries."""
+    if len(found) == n:
+        return found
+    nearest: Floats = found.reshape(n, -1, found.shape[1]).max(axis=1)
     return nearest
 
 
@@ -258,27 +271,6 @@ def top_k(
 
 def _even(total: float, n: int) -> Floats:
     return np.full(n, total / n, np.float32)
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _dots(u: Floats, vectors: Floats, out: Floats) -> None:
-    """Items in tiles, one lane each: fast, and each lane adds its dimensions in order."""
-    n_items, n_dims = vectors.shape
-    tile = np.zeros((n_dims, _LANES), np.float32)
-    sums = np.zeros(_LANES, np.float32)
-    for start in range(0, n_items, _LANES):
-        width = min(_LANES, n_items - start)
-        for lane in range(width):
-            for d in range(n_dims):
-                tile[d, lane] = vectors[start + lane, d]
-        for b in range(u.shape[0]):
-            sums[:] = 0.0
-            for d in range(n_dims):
-                weight = u[b, d]
-                for lane in range(_LANES):
-                    sums[lane] += weight * tile[d, lane]
-            for lane in range(width):
-                out[b, start + lane] = sums[lane]
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

@@ -56,6 +56,9 @@ class ServingSettings(Section):
     """Seconds between two changes of the number of shards by autoscaling."""
     clock_offset_s: float = 0.0
     """Seconds added to the wall clock: replays an old log as if it were now."""
+    moments_per_s: PositiveInt = 20
+    """Slates as of now are as of the last of so many moments a second, so that requests of one
+    moment share what is the same for all. What a user did since counts all the same."""
     trend_push_s: PositiveFloat = 0.25
     """Seconds between a shard's trend deltas, and between a gateway's pulls."""
     rules_poll_s: PositiveFloat = 5.0

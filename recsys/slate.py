@@ -12,7 +12,7 @@ import numpy.typing as npt
 from recsys.coldstart.told import not_wished
 from recsys.ranker.scoring import added, personal, probabilities
 from recsys.ranker.viewed import one_view
-from recsys.ranking import Floats, interest_part, top_k, total
+from recsys.ranking import Floats, interest_part, top_k, total, whole_interest_part
 from recsys.reasons import Explain, Reason, explain
 from recsys.reranking.base import Ranked, Step
 from recsys.reranking.seen import still_seen
@@ -69,6 +69,8 @@ class SlateOptions:
 
     k: int = 10
     exclude_seen: bool = True
+    there: Bools | None = None
+    """(N,) ``eligible`` at the moment, where it is known already."""
     candidates: npt.NDArray[np.integer[Any]] | None = None
     """Rows to choose from, whatever the sources say; None = what the sources find."""
     sources: Sequence[tuple[Source, int]] | None = None
@@ -135,7 +137,8 @@ def ask(
     shelf: Shelf, evidence: Evidence, trend_features: Floats, as_of: float, options: SlateOptions
 ) -> Asked:
     """The question of a slate; arguments as of ``make_slate``."""
-    allowed = eligible(shelf, trend_features, as_of)
+    there = options.there
+    allowed = eligible(shelf, trend_features, as_of) if there is None else there.copy()
     if options.exclude_seen and len(evidence.seen) > 0:
         allowed[still_seen(evidence, as_of, options.seen_cooldown_s)] = False
     unwished = not_wished(evidence.told, shelf.items.directions, shelf.coldstart)
@@ -185,10 +188,13 @@ def by_encoder(
     The n best, and where the model has neighbours of its own, up to ``N_NEAR`` that are nearest.
     """
     rows = slice(None) if candidates.is_whole else candidates.rows  # a slice copies nothing
-    found = {
-        "interest": interest_part(asked.evidence.query.vectors[0], asked.shelf.items.vectors[rows]),
-        "trend": asked.trend[rows],
-    }
+    vectors, items = asked.evidence.query.vectors[0], asked.shelf.items
+    interest = (
+        whole_interest_part(vectors, items)
+        if candidates.is_whole
+        else interest_part(vectors, items.vectors[rows])
+    )
+    found = {"interest": interest, "trend": asked.trend[rows]}
     for name, part in (("fresh", asked.fresh), ("neighbours", asked.neighbours)):
         if part is not None:
             found[name] = part[rows]

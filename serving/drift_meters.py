@@ -19,6 +19,9 @@ from recsys.shelf import Evidence
 
 MAX_USERS = 20_000
 """Users whose last look is remembered, the latest ones."""
+REST_S = 60.0
+"""Seconds between two looks at a user: nobody drifts faster, and a look takes as long as a part of
+a slate. Nothing is lost by it, for the next look is compared with the last."""
 
 
 class DriftMeters:
@@ -54,16 +57,18 @@ class DriftWatch:
         self._looked: OrderedDict[str, float] = OrderedDict()
 
     def look(self, user_id: str, evidence: Evidence, as_of: float) -> None:
-        """Look at a user; a moment that is not after the last look counts nothing."""
+        """Look at a user whose last look is ``REST_S`` ago; others are left for a later one."""
         graph = self._graph
         if graph is None or len(evidence.recent_item) == 0:
             return
-        before = self._looked.pop(user_id, as_of - graph.options.short_half_life_s)
-        self._looked[user_id] = max(before, as_of)
+        before = self._looked.get(user_id, as_of - graph.options.short_half_life_s)
+        if as_of - before < REST_S:
+            return
+        self._looked[user_id] = as_of
+        self._looked.move_to_end(user_id)
         if len(self._looked) > MAX_USERS:
             self._looked.popitem(last=False)
-        if before < as_of:
-            was, now = (overlay(evidence, graph, at) for at in (before, as_of))
-            counts: Counts[str] = Counts(drift(was, now))
-            del counts["steady"]
-            self._meters.drifted(counts)
+        was, now = (overlay(evidence, graph, at) for at in (before, as_of))
+        counts: Counts[str] = Counts(drift(was, now))
+        del counts["steady"]
+        self._meters.drifted(counts)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from recsys.bundle import Bundle
@@ -135,7 +137,7 @@ class Gateway:
 
     async def user(self, user_id: str, request: SlateRequest) -> Asker:
         """Who asks, by id. Raises as ``recommend`` does."""
-        as_of = self._as_of(request.as_of)
+        as_of = self._moment(request.as_of)
         check_k(self.settings, request.k)
         check_id("user_id", user_id, self.settings.data.max_id_bytes)
         view = await self._view_or_none(user_id, as_of, request)
@@ -146,7 +148,7 @@ class Gateway:
 
     async def visitor(self, session: SessionIn) -> Asker:
         """Who asks, by what was touched. Raises as ``recommend_session`` does."""
-        as_of = self._as_of(session.as_of)
+        as_of = self._moment(session.as_of)
         check_k(self.settings, session.k)
         events, unknown = read_session(
             session, as_of, self._shelf.catalog.index, self.settings.data
@@ -173,7 +175,8 @@ class Gateway:
         if self.rules is not None:
             rules = self.rules.standing.compiled if rules is None else rules
             bound = rules.bind(said)
-        reply = await asyncio.to_thread(self._steered, asker, request, bound, said)
+        work = partial(self._steered, asker, request, bound, said)
+        reply = await asyncio.to_thread(work) if request.explain == "full" else work()
         if rules is not None and len(rules.rule_set.rules) > 0:
             reply.rules_version = rules.version
         if bound is not None and len(bound.late) > 0:
@@ -294,6 +297,13 @@ class Gateway:
 
     def _as_of(self, asked: float | str | None) -> float:
         return self.now() if asked is None else parse_time("as_of", asked)
+
+    def _moment(self, asked: float | str | None) -> float:
+        """The moment of a slate; as of now it is one that others share."""
+        if asked is not None:
+            return self._as_of(asked)
+        per_s = self.settings.serving.moments_per_s
+        return math.floor(self.now() * per_s) / per_s
 
     def now(self) -> float:
         """Unix seconds, with the offset of the settings."""

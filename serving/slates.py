@@ -20,7 +20,7 @@ from recsys.rules.compiled import BoundRules
 from recsys.rules.request import Said, read_context
 from recsys.settings import DataSettings, Settings
 from recsys.shelf import Evidence, Shelf
-from recsys.slate import SlateOptions, make_slate
+from recsys.slate import SlateOptions, eligible, make_slate
 from recsys.sources.gather import quotas_of, sources_of
 from serving.api.reason_schemas import WithoutOut
 from serving.api.schemas import CounterfactualOut, SessionIn, SlateReply
@@ -96,6 +96,8 @@ class SlateMaker:
         self._options = _options(bundle, settings)
         self._diverse_steps = steps_of(settings.reranking.with_diversity())
         self.trend = TrendMirror(bundle.settings.trend.half_lives_s, len(bundle.catalog))
+        nothing = np.zeros((0, 0), np.float32), 0.0, np.zeros(0, np.bool_)
+        self._seen_there: tuple[npt.NDArray[np.float32], float, npt.NDArray[np.bool_]] = nothing
         self._warm_up(bundle.settings.data)
 
     def rank_by(self, ranker: Ranker) -> None:
@@ -129,6 +131,7 @@ class SlateMaker:
             seed=request_id.int,
             explain=request.explain,
             rules=rules,
+            there=self._there(features, as_of),
         )
         laps = current().laps()
         slate = make_slate(self.shelf, evidence, features, as_of, options, laps)
@@ -146,6 +149,14 @@ class SlateMaker:
             counterfactual=self._counterfactual(evidence, features, as_of, request, options),
             items=slate_items(slate),
         )
+
+    def _there(self, features: npt.NDArray[np.float32], as_of: float) -> npt.NDArray[np.bool_]:
+        """(N,) the items that can be had; for all who ask of one moment it is worked out once."""
+        of, at, found = self._seen_there
+        if of is not features or at != as_of:
+            found = eligible(self.shelf, features, as_of)
+            self._seen_there = features, as_of, found
+        return found
 
     def _counterfactual(
         self,

@@ -12,6 +12,12 @@ import numpy.typing as npt
 from recsys.trend import TrendState, trend_features
 from serving.pool.messages import TrendUpdate
 
+Read = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+"""Mass and features."""
+
+N_MOMENTS = 2
+"""Moments that are kept: that of now, and that of a user whose last event is newer."""
+
 
 class TrendMirror:
     """Trend of all items, as new as the last update.
@@ -25,7 +31,7 @@ class TrendMirror:
         self._half_lives_s = tuple(half_lives_s)
         self._n_items = n_items
         self._state = TrendState(self._half_lives_s)
-        self._mass: tuple[tuple[int, float], npt.NDArray[np.float32]] | None = None
+        self._held: dict[tuple[int, float], Read] = {}
         self.version = 0
         """Of the board; 0 = nothing pulled yet."""
         self._as_of = -math.inf
@@ -48,12 +54,19 @@ class TrendMirror:
 
     def mass(self, as_of: float) -> npt.NDArray[np.float32]:
         """(N, Ht) decayed numbers of events; a moment before the last event counts as that."""
-        key = (self.version, as_of)
-        held = self._mass
-        if held is None or held[0] != key:
-            held = self._mass = (key, self._state.at(as_of, self._n_items))
-        return held[1]
+        return self._read(as_of)[0]
 
     def features(self, as_of: float) -> npt.NDArray[np.float32]:
-        """(N, Ht) ``trend_features`` at a moment."""
-        return trend_features(self.mass(as_of))
+        """(N, Ht) ``trend_features`` at a moment; not to be changed, for others have them too."""
+        return self._read(as_of)[1]
+
+    def _read(self, as_of: float) -> Read:
+        """Mass and features; of the last moments that were asked for they are kept."""
+        key, held = (self.version, as_of), self._held
+        found = held.get(key)
+        if found is None:
+            mass = self._state.at(as_of, self._n_items)
+            found = mass, trend_features(mass)
+            kept = list(held.items())[-(N_MOMENTS - 1) :]
+            self._held = {**dict(kept), key: found}  # as a whole: other threads read it
+        return found

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.events import NO_TEXT, UNKNOWN_TEXT, EventArrays
+from recsys.interest.tiles import tiled
 from recsys.settings import InterestSettings
 
 Floats = npt.NDArray[np.float32]
@@ -182,6 +183,11 @@ class ItemTable:
             return self.vectors
         scaled: Floats = (self.vectors / np.where(norms > 0.0, norms, 1.0)).astype(np.float32)
         return scaled
+
+    @cached_property
+    def tiles(self) -> Floats:
+        """The vectors once more, in the order in which all of them are scored fastest."""
+        return tiled(self.vectors)
 
     def pick(self, rows: Any) -> ItemTable:
         """Some items: a slice, or an array of rows."""

@@ -30,7 +30,7 @@ NAMED_SHARE = 0.5
 """Share of the strongest effect that a further event must have to be named."""
 MAX_LOOKED = 8
 """Events that are looked at for further ones to name; several may be of one item."""
-_SAMPLE = 2_048
+_SAMPLE = 512
 
 
 def explain(  # noqa: PLR0913, PLR0917 - what a slate was made of

@@ -2,9 +2,9 @@
 
     effect(t) = score(profile read at t) - score(profile without the event, read at t)
 
-at a few later moments, all in one reading of the model, and at two more between the two around the
-half. Ages are interpolated, so what is left at the moment told is about a half. The trend and the
-births of items are held as they are now: this is about the event.
+at a few later moments, all in one reading of the model. Ages are interpolated between the two
+around the half, so what is left at the moment told is about a half. The trend and the births of
+items are held as they are now: this is about the event.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Doubles = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
 
 _SOON_S = 60.0
-LATER_S: Doubles = np.asarray(900.0 * 9.0 ** np.arange(6), np.float64)
+LATER_S: Doubles = np.asarray(900.0 * 3.0 ** np.arange(11), np.float64)
 """Seconds from now at which an effect is read: 15 minutes to 615 days."""
 
 
@@ -41,23 +41,8 @@ def halved_at(scoring: Scoring, lead: Places, effect: Doubles) -> Doubles:
     half = effect[asked] / 2.0
     ages = np.tile(np.append(0.0, LATER_S), (len(asked), 1))
     left = np.vstack([effect[asked], _later(scoring, events, LATER_S)[:, of, asked]]).T
-    guess = _crossing(ages, left, half)
-    closer = _spread(guess, of, len(events))  # (2, E)
-    nearer = np.stack([_at(scoring, events, moments_s)[of, asked] for moments_s in closer], axis=1)
-    ages = np.hstack([ages, closer[:, of].T])
-    order = np.argsort(ages, axis=1, kind="stable")
-    left = np.take_along_axis(np.hstack([left, nearer]), order, axis=1)
-    moments[asked] = scoring.as_of + _crossing(np.take_along_axis(ages, order, axis=1), left, half)
+    moments[asked] = scoring.as_of + _crossing(ages, left, half)
     return moments
-
-
-def _spread(guess: Doubles, of: Places, n_events: int) -> Doubles:
-    """(2, E) the first and the last of the ages guessed for the items of each event."""
-    known = np.isfinite(guess)
-    first, last = np.full(n_events, np.inf), np.zeros(n_events)
-    np.minimum.at(first, of[known], guess[known])
-    np.maximum.at(last, of[known], guess[known])
-    return np.stack([np.where(np.isfinite(first), first, 0.0), last])
 
 
 def _later(scoring: Scoring, events: Places, later_s: Doubles) -> Doubles:
@@ -67,14 +52,6 @@ def _later(scoring: Scoring, events: Places, later_s: Doubles) -> Doubles:
     found = scoring.scores(which, moments).astype(np.float64)
     found = found.reshape(len(later_s), len(events) + 1, -1)
     added: Doubles = found[:, :1] - found[:, 1:]
-    return added
-
-
-def _at(scoring: Scoring, events: Places, later_s: Doubles) -> Doubles:
-    """(E, n) what each event adds at a moment of its own."""
-    which = np.concatenate([np.zeros(len(events), np.int64), events + 1])
-    found = scoring.scores(which, scoring.as_of + np.tile(later_s, 2)).astype(np.float64)
-    added: Doubles = found[: len(events)] - found[len(events) :]
     return added
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, Request
+from fastapi import Request
 
 from recsys.errors import EventError
 from serving.api.body import read_json
@@ -16,8 +16,7 @@ from serving.api.idempotency import IdempotencyKey, KeysSeen, derived_id
 from serving.api.parameters import RequestId
 from serving.api.reading import described, read_model
 from serving.api.schemas import EventsReply
-from serving.api.standing import gateway_of, new_router
-from serving.gateway import Gateway
+from serving.api.standing import Gate, new_router
 
 router = new_router(responses=DOCUMENTED)
 
@@ -38,7 +37,7 @@ _EXAMPLE = {
 )
 async def post_feedback(
     request: Request,
-    gateway: Annotated[Gateway, Depends(gateway_of)],
+    gateway: Gate,
     request_id: RequestId,
     key: IdempotencyKey = None,
 ) -> EventsReply:

@@ -27,7 +27,7 @@ Interest = Annotated[str, Path(description="Label of the interest, or number of 
 Edges = Annotated[int, Query(description="Most edges, from 0 to 2,000.")]
 
 
-def _desk(request: Request) -> InterestDesk:
+async def _desk(request: Request) -> InterestDesk:
     gateway: Gateway = gateway_of(request)
     return gateway.interests
 

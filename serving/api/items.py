@@ -41,14 +41,14 @@ _EXAMPLE = {
 }
 
 
-def _desk(request: Request) -> CatalogDesk:
+async def _desk(request: Request) -> CatalogDesk:
     desk = stage_of(request).front.catalog
     if desk is None:
         raise UnavailableError("items", "are not stored here", "Ask a running service")
     return desk
 
 
-def _named(request: Request, item_id: ItemId) -> str:
+async def _named(request: Request, item_id: ItemId) -> str:
     """The id, if it is sound and all of the path: ``/`` in an id is ``%2F``."""
     raw: bytes = request.scope.get("raw_path") or b""
     if b"/" in raw.partition(b"?")[0].partition(PREFIX)[2]:

@@ -32,7 +32,7 @@ BODIES = (RulesIn, RollbackIn, DryRunIn)
 Body = TypeVar("Body", bound=BaseModel)
 
 
-def _desk(request: Request) -> RuleDesk:
+async def _desk(request: Request) -> RuleDesk:
     desk = gateway_of(request).rules
     if desk is None:
         raise NotFoundError("rules", "are not served here", "Start the service with a store")

@@ -26,7 +26,11 @@ def gateway_of(request: Request) -> Gateway:
     return stage_of(request).front.gateway
 
 
-Gate = Annotated[Gateway, Depends(gateway_of)]
+async def _gate(request: Request) -> Gateway:  # FastAPI sends plain functions to a thread
+    return gateway_of(request)
+
+
+Gate = Annotated[Gateway, Depends(_gate)]
 
 
 class StagedRoute(APIRoute):

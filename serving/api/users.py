@@ -45,14 +45,14 @@ FINISH = "python -m pipelines.erase --store S --user U"
 _EXAMPLE = {"attributes": {"country": "DE", "plan": "free"}, "follows": ["12"]}
 
 
-def _desk(request: Request) -> UserDesk:
+async def _desk(request: Request) -> UserDesk:
     desk: UserDesk | None = stage_of(request).front.users
     if desk is None:
         raise UnavailableError("users", "are not stored here", "Ask a running service")
     return desk
 
 
-def _named(request: Request, user_id: UserId) -> str:
+async def _named(request: Request, user_id: UserId) -> str:
     """The id, if it is sound and all of the path: ``/`` in an id is ``%2F``.
 
     So a misspelt route below a user is never taken for somebody else's id.

@@ -1,7 +1,7 @@
 """The client of a pool: finds the shard of a user, keeps deadlines, retries what is safe to retry.
 
 A write is safe to repeat: its events keep their ids, and an id that the ledger has is a duplicate.
-Everything it raises is ours; no text of Ray reaches a caller.
+Reads of single profiles go together where they come together (``read_lines``).
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import ray
-from ray.exceptions import RayError, RayTaskError
 
-from recsys.errors import RecsysError, UnavailableError
+from recsys.errors import UnavailableError
 from recsys.interest.model import Query
 from recsys.schema import Event, partition_of
 from serving.pool.assignment import ShardMap
+from serving.pool.calls import ActorCalls
 from serving.pool.messages import AckBatch, ProfileView, ShardStatus, TrendUpdate
 from serving.pool.packing import pack, unpack
 from serving.pool.query_batch import QueryBatch
+from serving.pool.read_lines import ReadLines
 from serving.pool.spec import DIRECTORY, TREND_BOARD, PoolSpec
 
 RETRY_EVERY_S = 0.05
@@ -41,14 +41,17 @@ class PoolClient:
     Args:
         spec: the pool.
         timeout_s: seconds after which a call is given up; None = the setting.
+        calls: by which actors are asked; None = Ray's.
     """
 
-    def __init__(self, spec: PoolSpec, timeout_s: float | None = None) -> None:
+    def __init__(
+        self, spec: PoolSpec, timeout_s: float | None = None, calls: ActorCalls | None = None
+    ) -> None:
         self.spec = spec
         serving = spec.settings.serving
         self._timeout_s = serving.request_timeout_s if timeout_s is None else timeout_s
-        self._attempt_s = serving.attempt_timeout_s
-        self._handles: dict[str, Any] = {}
+        self._calls = ActorCalls(spec, serving.attempt_timeout_s) if calls is None else calls
+        self._lines = ReadLines(self._read_many)
         self._map: ShardMap | None = None
         self._last_map: ShardMap | None = None
 
@@ -62,7 +65,9 @@ class PoolClient:
         pending: dict[int, list[Event]] = defaultdict(list)
         for event in events:
             pending[self._partition(event.user_id)].append(event)
-        acks: list[AckBatch] = await self._scatter(pending, "append", WRITE, self._deadline())
+        deadline = self._deadline()
+        packed = await self._scatter(pending, "packed_append", WRITE, deadline, is_packed=True)
+        acks: list[AckBatch] = [unpack(ack) for ack in packed]
         return AckBatch(
             n_accepted=sum(ack.n_accepted for ack in acks),
             n_duplicates=sum(ack.n_duplicates for ack in acks),
@@ -90,6 +95,10 @@ class PoolClient:
             UnavailableError: if a shard did not answer in time, or not with ``min_versions``.
         """
         deadline = self._deadline(timeout_s)
+        if len(user_ids) == 1 and len(min_versions) == 0:
+            view = await self._view(user_ids[0], as_of, deadline)
+            if view is not None:
+                return [view]
         views: dict[str, ProfileView] = {}
         missing = list(user_ids)
         late: UnavailableError | None = None
@@ -114,6 +123,29 @@ class PoolClient:
                 late = UnavailableError("profile", "has not caught up with min_version yet")
                 await self._pause(deadline, late, is_lost=False)
         return [views[user_id] for user_id in user_ids]
+
+    async def _view(self, user_id: str, as_of: float, deadline: float) -> ProfileView | None:
+        """One profile, read together with those that others ask for; None = it has to be retried.
+
+        Raises:
+            UnavailableError: if it did not come by the deadline.
+        """
+        shard = (await self._shard_map(deadline)).owners[self._partition(user_id)]
+        try:
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                return await self._lines.view(shard, user_id, as_of)
+        except TimeoutError as error:
+            raise UnavailableError(f"actor {shard}", "does not answer", "Retry") from error
+        except UnavailableError:
+            return None
+
+    async def _read_many(
+        self, shard: str, user_ids: Sequence[str], moments: npt.NDArray[np.float64]
+    ) -> Sequence[ProfileView]:
+        asked = pack((user_ids, moments))
+        packed = await self._calls.ask(shard, "packed", READ, self._deadline(), asked)
+        views: Sequence[ProfileView] = unpack(packed)
+        return views
 
     async def queries(self, user_ids: Sequence[str], as_of: float) -> dict[str, Query]:
         """What users ask for as of a moment; less is sent than by ``read``.
@@ -158,8 +190,8 @@ class PoolClient:
         Raises:
             UnavailableError: if the board is away.
         """
-        name = self.spec.actor_name(TREND_BOARD)
-        update: TrendUpdate = await self._call(name, "pull", None, self._deadline(), version)
+        deadline = self._deadline()
+        update: TrendUpdate = await self._calls.ask(TREND_BOARD, "pull", None, deadline, version)
         return update
 
     async def waiting_texts(self) -> dict[str, list[str]]:
@@ -180,7 +212,7 @@ class PoolClient:
             UnavailableError: if it does not answer in time; it asks again.
         """
         deadline = self._deadline()
-        n_folded: int = await self._ask(shard, "take_texts", WRITE, deadline, texts, vectors)
+        n_folded: int = await self._calls.ask(shard, "take_texts", WRITE, deadline, texts, vectors)
         return n_folded
 
     async def status(self) -> list[ShardStatus]:
@@ -196,7 +228,7 @@ class PoolClient:
         deadline = self._deadline()
         while True:
             roles = (await self._shard_map(deadline)).shards
-            calls = (self._ask(role, method, CONTROL, deadline) for role in roles)
+            calls = (self._calls.ask(role, method, CONTROL, deadline) for role in roles)
             try:
                 return dict(zip(roles, await asyncio.gather(*calls), strict=True))
             except UnavailableError as error:
@@ -224,7 +256,7 @@ class PoolClient:
                 for shard, mine in groups.items()
             }
             calls = (
-                self._ask(shard, method, group, deadline, *((pack(a),) if is_packed else a))
+                self._calls.ask(shard, method, group, deadline, *((pack(a),) if is_packed else a))
                 for shard, a in asked.items()
             )
             failure = None
@@ -248,8 +280,7 @@ class PoolClient:
             known = self._last_map
             until = deadline if known is None else min(deadline, time.monotonic() + MAP_TIMEOUT_S)
             try:
-                name = self.spec.actor_name(DIRECTORY)
-                self._map = self._last_map = await self._call(name, "map", None, until)
+                self._map = self._last_map = await self._calls.ask(DIRECTORY, "map", None, until)
             except UnavailableError as error:
                 if known is not None:
                     return known
@@ -262,38 +293,8 @@ class PoolClient:
             raise error
         if is_lost:
             self._map = None
-            self._handles.clear()
+            self._calls.forget()
         await asyncio.sleep(RETRY_EVERY_S)
-
-    async def _ask(self, role: str, method: str, group: str, deadline: float, *args: Any) -> Any:
-        return await self._call(self.spec.actor_name(role), method, group, deadline, *args)
-
-    async def _call(
-        self, actor: str, method: str, group: str | None, deadline: float, *args: Any
-    ) -> Any:
-        role = f"actor {actor.partition('.')[0]}"
-        try:
-            call = getattr(self._handle(actor), method)
-            options = {} if group is None else {"concurrency_group": group}
-            left_s = min(self._attempt_s, deadline - time.monotonic())
-            async with asyncio.timeout(max(0.0, left_s)):
-                return await call.options(**options).remote(*args)
-        except RayTaskError as error:
-            cause = getattr(error, "cause", None)
-            if isinstance(cause, RecsysError):
-                raise cause from None
-            raise
-        except (RayError, TimeoutError) as error:  # the actor, its node or its answer is lost
-            raise UnavailableError(role, "does not answer", "Retry") from error
-
-    def _handle(self, name: str) -> Any:
-        if name not in self._handles:
-            try:
-                self._handles[name] = ray.get_actor(name, namespace=self.spec.namespace)
-            except ValueError as error:
-                role = f"actor {name.partition('.')[0]}"
-                raise UnavailableError(role, "is not running", "Retry") from error
-        return self._handles[name]
 
     def _partition(self, user_id: str) -> int:
         return partition_of(self.spec.tenant, user_id, self.spec.n_partitions)

@@ -32,7 +32,7 @@ from serving.pool.partition import Ground
 from serving.pool.query_batch import QueryBatch
 from serving.pool.saving import save_changed
 from serving.pool.takeovers import Takeovers
-from serving.pool.view import hold, hold_evidence, profile_views, queries_of
+from serving.pool.view import Moments, hold, hold_evidence, profile_views, queries_of
 
 MAX_RECORD_ROWS = 500_000
 """Events of a partition's archive above which nobody's own are looked for in it online."""
@@ -153,8 +153,12 @@ class Shard:
             refused=refused,
         )
 
-    def read(self, user_ids: Sequence[str], as_of: float) -> Sequence[ProfileView]:
+    def read(self, user_ids: Sequence[str], as_of: Moments) -> Sequence[ProfileView]:
         """Profiles as of a moment; one whose latest event is later is read at that event.
+
+        Args:
+            user_ids: (B,) whose.
+            as_of: Unix seconds, of all or (B,) of each.
 
         Raises:
             WrongOwnerError: if a user is not of this shard's partitions, or no longer.
@@ -192,6 +196,10 @@ class Shard:
         ]
         self._check(numbers)
         return found
+
+    def packed_append(self, asked: bytes) -> bytes:
+        """``append``, with its packed arguments; the answer is packed, too."""
+        return pack(self.append(*unpack(asked)))
 
     def packed(self, asked: bytes) -> bytes:
         """``read``, with its packed arguments; the answer is packed, too."""

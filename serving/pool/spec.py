@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 from recsys.settings import Settings
 
@@ -28,12 +29,12 @@ class PoolSpec:
     settings: Settings
     """Of this process; the interest and trend settings that count are the bundle's."""
 
-    @property
+    @cached_property
     def namespace(self) -> str:
         """Ray namespace: one per store and tenant, so pools side by side never meet."""
         return f"halflife-{_short_hash(self.store_uri, self.tenant)}"
 
-    @property
+    @cached_property
     def generation(self) -> str:
         """Hash of all that a pool is made of; actors of another generation are of another pool."""
         return _short_hash(

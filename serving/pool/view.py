@@ -24,6 +24,8 @@ from serving.pool.partition import Partition
 from serving.pool.profile_batch import ProfileBatch
 from serving.pool.query_batch import QueryBatch
 
+Moments = float | npt.NDArray[np.float64]
+
 
 class Found(NamedTuple):
     """Where B users stand in memory."""
@@ -141,13 +143,13 @@ def queries_of(asking: Asking, as_of: float, model: InterestModel) -> QueryBatch
 
 
 def profile_views(
-    held: Held, as_of: float, model: InterestModel, interest: InterestSettings
+    held: Held, as_of: Moments, model: InterestModel, interest: InterestSettings
 ) -> ProfileBatch:
     """Profiles at a moment.
 
     Args:
         held: B copies.
-        as_of: Unix seconds; before a user's latest event it counts as that.
+        as_of: Unix seconds, of all or (B,) of each; before a user's latest event it counts as that.
         model: what makes queries of them.
         interest: the half-lives.
     """

@@ -1,6 +1,7 @@
 """The service over HTTP, beside a FastAPI application on Ray Serve that does nothing.
 
 ``throughput``   slates of warm profiles beside the application that does nothing
+``optimised``    Serve's switches for throughput beside its defaults; events in posts of 100
 
 A part is a module of ``tests.benchmarks.http_parts``; figures of parts that were not asked for are
 null. Load comes from wrk (``apt-get install wrk``).
@@ -13,7 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from tests.benchmarks.http_parts import throughput
+from tests.benchmarks.http_parts import optimised, throughput
 from tests.benchmarks.http_parts.load import wrk
 from tests.benchmarks.parts import names_among, run_parts
 
@@ -30,7 +31,7 @@ FIGURES = (
     "switch_failed",
 )
 Part = Callable[[argparse.Namespace, Callable[[str], None]], dict[str, Any]]
-PARTS: dict[str, Part] = {"throughput": throughput.run}
+PARTS: dict[str, Part] = {"throughput": throughput.run, "optimised": optimised.run}
 
 
 def run(arguments: list[str]) -> dict[str, Any]:

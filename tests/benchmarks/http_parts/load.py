@@ -13,14 +13,10 @@ from recsys.errors import ConfigError
 
 SLATE = "/v1/users/u{user}/recommendations?k={k}"
 
-SCRIPT = """
-local seed = {seed}
+SETUP = """
 function init(args)
-  math.randomseed(seed)
+  math.randomseed({seed})
   wrk.headers["Authorization"] = {key}
-end
-function request()
-  return wrk.format("GET", string.format("{path}", math.random(0, {n_users} - 1)))
 end
 function done(summary, latency, requests)
   local e = summary.errors
@@ -30,6 +26,25 @@ function done(summary, latency, requests)
     latency:percentile(99) / 1e3, e.connect + e.read + e.write + e.status + e.timeout))
 end
 """
+ASK = """
+function request()
+  return wrk.format("GET", string.format("{path}", math.random(0, {n_users} - 1)))
+end
+"""
+WRITE = """
+local post = {{["Content-Type"] = "application/json"}}
+function request()
+  local events = {{}}
+  for n = 1, {n} do
+    events[n] = string.format('{{"user_id":"u%d","item_id":"i%d","kind":"click"}}',
+      math.random(0, {n_users} - 1), math.random(0, {n_items} - 1))
+  end
+  local body = '{{"events":[' .. table.concat(events, ",") .. "]}}"
+  post["Authorization"] = wrk.headers["Authorization"]
+  return wrk.format("POST", "/v1/events", post, body)
+end
+"""
+PER_POST, N_WRITERS = 100, 100_000
 
 
 @dataclass(frozen=True)
@@ -73,15 +88,23 @@ def slates(
         connections: at once.
         key: of the API; None = none is sent.
     """
-    script = SCRIPT.format(
-        seed=17,
-        key="nil" if key is None else json.dumps(f"Bearer {key}"),
-        path=_path(url) + SLATE.format(user="%d", k=k),
-        n_users=n_users,
-    )
+    asks = ASK.format(path=_path(url) + SLATE.format(user="%d", k=k), n_users=n_users)
+    return _run(asks, url, seconds, connections, key)
+
+
+def events(
+    url: str, n_items: int, seconds: int, connections: int = 16, key: str | None = None
+) -> Load:
+    """Post events, ``PER_POST`` at a time, of ``N_WRITERS`` users; arguments as of ``slates``."""
+    writes = WRITE.format(n=PER_POST, n_users=N_WRITERS, n_items=n_items)
+    return _run(writes, url, seconds, connections, key)
+
+
+def _run(script: str, url: str, seconds: int, connections: int, key: str | None) -> Load:
+    told = "nil" if key is None else json.dumps(f"Bearer {key}")
     with tempfile.TemporaryDirectory(prefix="hl-wrk-") as folder:
-        file = Path(folder) / "slates.lua"
-        file.write_text(script, encoding="utf-8")
+        file = Path(folder) / "load.lua"
+        file.write_text(SETUP.format(seed=17, key=told) + script, encoding="utf-8")
         command = [wrk(), "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s"]
         done = subprocess.run(
             [*command, "-s", str(file), url], capture_output=True, text=True, check=True

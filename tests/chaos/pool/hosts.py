@@ -17,6 +17,7 @@ from typing import Any
 
 from recsys.errors import LedgerError, RecsysError, UnavailableError
 from serving.pool.assignment import ShardMap
+from serving.pool.calls import ActorCalls
 from serving.pool.client import PoolClient
 from serving.pool.messages import ShardStatus
 from serving.pool.spec import DIRECTORY, PoolSpec
@@ -185,26 +186,32 @@ class Hosts:
             process.end()
 
 
-class SocketClient(PoolClient):
-    """The client of a pool whose shards are hosts; all but the transport is ``PoolClient``."""
+class SocketCalls(ActorCalls):
+    """Asks shards that are hosts."""
 
-    def __init__(self, spec: PoolSpec, hosts: Hosts, timeout_s: float, draw: random.Random) -> None:
-        super().__init__(spec, timeout_s)
+    def __init__(self, spec: PoolSpec, hosts: Hosts, draw: random.Random) -> None:
+        super().__init__(spec, spec.settings.serving.attempt_timeout_s)
         self._hosts, self._draw = hosts, draw
+        self._addresses: dict[str, str] = {}
         self._askers = threading.local()
         self._threads = ThreadPoolExecutor(4)
 
-    async def _call(
-        self, actor: str, method: str, group: str | None, deadline: float, *args: Any
+    def forget(self) -> None:
+        """See ``ActorCalls``."""
+        self._addresses.clear()
+
+    async def ask(
+        self, role: str, method: str, group: str | None, deadline: float, *args: Any
     ) -> Any:
-        role = actor.partition(".")[0]
+        """See ``ActorCalls``."""
         if role == DIRECTORY:
             if len(self._hosts.maps) == 0:
                 raise UnavailableError("directory", "is not running")
             return self._draw.choice(self._hosts.maps[-2:])  # it may lag behind
-        address = self._handle(actor)
+        if role not in self._addresses:
+            self._addresses[role] = self._hosts.address(role)
         left_s = min(self._attempt_s, deadline - time.monotonic())
-        call = (address, method, args, left_s)
+        call = (self._addresses[role], method, args, left_s)
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._ask_now, call)
 
     def _ask_now(self, call: tuple[str, str, tuple[Any, ...], float]) -> Any:
@@ -212,10 +219,12 @@ class SocketClient(PoolClient):
             self._askers.asker = _Asker()
         return self._askers.asker.ask(*call)
 
-    def _handle(self, name: str) -> Any:
-        if name not in self._handles:
-            self._handles[name] = self._hosts.address(name.partition(".")[0])
-        return self._handles[name]
+
+def socket_client(
+    spec: PoolSpec, hosts: Hosts, timeout_s: float, draw: random.Random
+) -> PoolClient:
+    """The client of a pool whose shards are hosts; all but the transport is ``PoolClient``."""
+    return PoolClient(spec, timeout_s, SocketCalls(spec, hosts, draw))
 
 
 class _Asker:

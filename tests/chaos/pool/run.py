@@ -14,12 +14,13 @@ from recsys.errors import LedgerError, RecsysError, UnavailableError
 from recsys.ledger import open_ledger
 from serving.pool import steward as steward_module
 from serving.pool.assignment import MapRegistry, want
+from serving.pool.client import PoolClient
 from serving.pool.spec import PoolSpec
 from serving.pool.steward import Steward
 from tests.chaos.pool.checker import Verdict, check
 from tests.chaos.pool.faulty import rows
 from tests.chaos.pool.history import History
-from tests.chaos.pool.hosts import Hosts, Process, SocketClient
+from tests.chaos.pool.hosts import Hosts, Process, socket_client
 from tests.chaos.pool.load import USERS, Load
 from tests.chaos.pool.plan import LOAD_S, TMPFS, Deed, Plan, plan_of
 from tests.chaos.pool.scene import TMPFS_BYTES, Scenes, oracle_of, recovered
@@ -85,8 +86,8 @@ class Run:
         self._ledger.close()
         return load.history
 
-    def _client(self, draw: random.Random) -> SocketClient:
-        return SocketClient(self._spec, self._hosts, REQUEST_TIMEOUT_S, draw)
+    def _client(self, draw: random.Random) -> PoolClient:
+        return socket_client(self._spec, self._hosts, REQUEST_TIMEOUT_S, draw)
 
     def _steward(self) -> None:
         steward = None

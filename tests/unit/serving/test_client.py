@@ -20,12 +20,6 @@ class Board:
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    def __getattr__(self, _: str) -> Board:
-        return self
-
-    def options(self) -> Board:
-        return self
-
     async def remote(self, *_: Any) -> None:
         raise self._error
 
@@ -33,6 +27,6 @@ class Board:
 @pytest.mark.parametrize("lost", [RaySystemError(OSError("gone")), TimeoutError()])
 def test_an_answer_that_is_lost_on_the_way_is_named_in_our_words(lost: Exception) -> None:
     client = PoolClient(PoolSpec("/store", "sqlite:////l.db", "default", "b1", 4, Settings()))
-    client._handles[client.spec.actor_name(TREND_BOARD)] = Board(lost)
+    client._calls._methods[TREND_BOARD, "pull", None] = Board(lost)
     with pytest.raises(UnavailableError, match="trend-board: does not answer"):
         asyncio.run(client.pull_trend(0))

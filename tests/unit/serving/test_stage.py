@@ -156,3 +156,29 @@ def test_an_error_that_is_no_retirement_is_not_asked_again(
         assert n_asked == 1
 
     asyncio.run(run())
+
+
+def test_who_follows_can_be_ended_while_another_takes_its_place(
+    bundle: Bundle, pool: LocalPool, settings: Settings
+) -> None:
+    stage = Stage.of(gateway_on(bundle, pool, settings))
+    fresh = Front.of(gateway_on(bundle, pool, settings))
+
+    async def ends_slowly() -> None:
+        try:
+            await asyncio.sleep(60.0)
+        finally:
+            await asyncio.sleep(0.05)
+
+    async def use() -> None:
+        async with stage.running():
+            stage._tasks.append(asyncio.create_task(ends_slowly()))
+            await asyncio.sleep(0.01)
+            exchange = asyncio.create_task(stage.exchange(fresh))
+            while stage.front is not fresh:
+                await asyncio.sleep(0.001)
+            exchange.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await exchange
+
+    asyncio.run(use())
