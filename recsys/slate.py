@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +31,7 @@ N_NEAR = 200
 """Items that the ranking model is asked about for the sake of its neighbours alone."""
 
 
-@dataclass(frozen=True)
-class SlateItem:
+class SlateItem(NamedTuple):
     """One place of a slate."""
 
     row: int

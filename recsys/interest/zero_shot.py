@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import repeat
 from typing import NamedTuple
 
@@ -122,13 +123,12 @@ def weigh(
     Returns:
         (T,) float32 importance in [0, max_importance), and (T,) bool, True = negative evidence.
     """
-    names = sorted({*settings.importance, *settings.negative_importance, RATING})
-    code = codes_of(kind, {name: n for n, name in enumerate(names)}, len(names))
-    positive = np.array([*(settings.importance.get(k, 0.0) for k in names), 0.0])
-    negative = np.array([*(settings.negative_importance.get(k, 0.0) for k in names), 0.0])
+    told = tuple(settings.importance.items()), tuple(settings.negative_importance.items())
+    code_of, positive, negative = _tables(*told)
+    code = codes_of(kind, code_of, len(code_of))
     is_negative = ((positive == 0.0) & (negative > 0.0))[code]
     importance = np.where(is_negative, negative[code], positive[code])
-    rated = np.flatnonzero(code == names.index(RATING))
+    rated = np.flatnonzero(code == code_of[RATING])
     if len(rated):
         importance[rated], is_negative[rated] = _rated(value[rated], settings)
     return _bounded(importance, settings), is_negative
@@ -278,6 +278,22 @@ def _accumulate(u: Floats, share: Floats, sums: Floats) -> None:
             if share[b, h] != 0.0:
                 for d in range(sums.shape[2]):
                     u[b, d] += share[b, h] * sums[b, h, d]
+
+
+Weights = tuple[tuple[str, float], ...]
+
+
+@lru_cache(16)
+def _tables(positive: Weights, negative: Weights) -> tuple[dict[str, int], Times, Times]:
+    """Kind -> code; by code, what kinds weigh as positive and as negative evidence.
+
+    The last code, which no kind has, is that of kinds in no table.
+    """
+    good, bad = dict(positive), dict(negative)
+    names = sorted({*good, *bad, RATING})
+    weights = ([*(table.get(name, 0.0) for name in names), 0.0] for table in (good, bad))
+    as_positive, as_negative = map(np.array, weights)
+    return {name: n for n, name in enumerate(names)}, as_positive, as_negative
 
 
 def codes_of(

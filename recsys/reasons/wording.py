@@ -32,6 +32,8 @@ _TRENDS = ((3 * DAY_S, "Trending now"), (60 * DAY_S, "Popular of late"))
 _UNITS = (("day", DAY_S), ("hour", 3_600.0), ("minute", 60.0))
 _WEEK = timedelta(days=7)
 _YEAR = timedelta(days=300)
+_FAR_S = (6 * DAY_S, 28 * DAY_S, 300 * DAY_S)
+"""Below the first a day is called by its name, then by its date, its month, its month and year."""
 
 
 def duration(seconds: float) -> str:
@@ -132,17 +134,28 @@ def fading(fades_at: float | None, as_of: float) -> str:
     """
     if fades_at is None:
         return ""
-    then, now = _date(fades_at), _date(as_of)
-    days = (then.date() - now.date()).days
     if fades_at - as_of < 3_600.0:
         return "; fades within the hour"
-    if days <= 1:
-        return "; fades today" if days == 0 else "; fades by tomorrow"
-    if then - now < _WEEK - timedelta(days=1):
-        return f"; fades by {then:%A}"
-    if (then.year, then.month) == (now.year, now.month) or then - now < timedelta(days=28):
-        return f"; fades by {then.day} {then:%B}"
-    return f"; fades by {then:%B}" if then - now < _YEAR else f"; fades by {then:%B %Y}"
+    day, today = int(fades_at // DAY_S), int(as_of // DAY_S)
+    if day - today <= 1:
+        return "; fades today" if day == today else "; fades by tomorrow"
+    return f"; fades by {_named(day, today, _far(fades_at - as_of))}"
+
+
+def _far(seconds: float) -> int:
+    """How many of the limits of ``_FAR_S`` a duration is not below."""
+    return sum(seconds >= limit for limit in _FAR_S)
+
+
+@lru_cache(4_096)  # to name a day takes longer than to explain an item
+def _named(day: int, today: int, far: int) -> str:
+    """What people call a day to come; days since 1970."""
+    then, now = _date(day * DAY_S), _date(today * DAY_S)
+    if far == 0:
+        return f"{then:%A}"
+    if far == 1 or (then.year, then.month) == (now.year, now.month):
+        return f"{then.day} {then:%B}"
+    return f"{then:%B}" if far == 2 else f"{then:%B %Y}"
 
 
 def _date(seconds: float) -> datetime:

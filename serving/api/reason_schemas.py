@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 
 class EventEffectOut(BaseModel):
@@ -29,7 +29,7 @@ class ReasonOut(BaseModel):
     type: Literal["because", "asked", "trending", "cold"]
     text: str
     """In English, days in UTC."""
-    events: list[EventEffectOut] = []
+    events: list[EventEffectOut] = Field(default_factory=list)
     """Of type ``because`` the one to three events that add most, the strongest first. With
     ``explain=full``, whatever the type, all recent events, the latest first."""
     fades_at: float | None = None
@@ -39,7 +39,7 @@ class ReasonOut(BaseModel):
     """Of the strongest event, as are the next two."""
     title: str | None = None
     event_age_s: float | None = None
-    clauses: list[str] = []
+    clauses: list[str] = Field(default_factory=list)
     """Of type ``asked`` what the user said that the item is of."""
     half_life_s: float | None = None
     """Of the trend that lifts the item most."""

@@ -132,7 +132,7 @@ class SlateItemOut(BaseModel):
     """What found it: interest, trend, ...; ``all`` where the whole catalog was scored."""
     log_propensity: float | None = None
     """Where slates are drawn: log of the probability of the item here, given those before it."""
-    rules: list[str] = []
+    rules: list[str] = Field(default_factory=list)
     """Ids of the business rules that changed the item's score or place; ``wish.WHAT.NODE`` is a
     wish of the user (``GET /v1/users/{id}/interests``)."""
     probability: float | None = None
@@ -165,7 +165,7 @@ class SlateReply(BaseModel):
     """True: the profile could not be read; this is trend alone."""
     cold_start: bool
     """True: nothing is known of the user."""
-    unknown_items: list[str] = []
+    unknown_items: list[str] = Field(default_factory=list)
     """Items of the request that the catalog lacks."""
     statement: StatementOut | None = None
     """How the ``interests`` of the request were understood; null = there were none."""

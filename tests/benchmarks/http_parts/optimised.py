@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.http_parts.load import Load, events, slates
+from tests.benchmarks.http_parts.load import PER_POST, Load, events, slates
 from tests.benchmarks.http_parts.site import Plan, running
 
 FAST = {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
@@ -31,22 +31,24 @@ def run(options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, An
             "default": stack.enter_context(running(plan)),
             "fast": stack.enter_context(running(plan, {**FAST, **ha_proxy(Path(folder))})),
         }
-        for number in range(options.rounds + 1):  # the first opens connections between processes
-            for name, site in list(sites.items())[:: 1 if number % 2 == 0 else -1]:
-                asked = slates(site.url, site.n_users, options.seconds, key=site.key)
-                sent = events(site.url, options.items, options.seconds, key=site.key)
-                if number > 0:
-                    found[name].append(asked)
-                    written[name].append(sent)
-                say(
-                    f"round {number} of {options.rounds}, {name}: {asked.per_s:.0f} slates/s, "
-                    f"p99 {asked.p99_ms:.0f} ms; {100 * sent.per_s:.0f} events/s"
-                )
+        turns = [
+            (number, name, sites[name])
+            for number in range(options.rounds + 1)
+            for name in list(sites)[:: 1 if number % 2 == 0 else -1]
+        ]
+        for number, name, site in turns:  # the first turns open connections between processes
+            load = slates(site.url, site.n_users, options.seconds, key=site.key)
+            found[name] += [load] if number > 0 else []
+            say(f"turn {number}, {name}: {load.per_s:.0f} slates/s, p99 {load.p99_ms:.0f} ms")
+        for number, name, site in turns:
+            load = events(site.url, options.items, options.seconds, key=site.key)
+            written[name] += [load] if number > 0 else []
+            say(f"turn {number}, {name}: {PER_POST * load.per_s:.0f} events/s")
     ratios = [f.per_s / d.per_s for f, d in zip(found["fast"], found["default"], strict=True)]
     return {
         "optimised_ratio": round(statistics.median(ratios), 3),
-        "ingest_events_per_s": round(100 * _per_s(written["fast"])),
-        "default_events_per_s": round(100 * _per_s(written["default"])),
+        "ingest_events_per_s": round(PER_POST * _per_s(written["fast"])),
+        "default_events_per_s": round(PER_POST * _per_s(written["default"])),
         **{f"{name}_per_s": round(_per_s(loads), 1) for name, loads in found.items()},
         "fast_p99_ms": round(statistics.median(load.p99_ms for load in found["fast"]), 1),
         "n_failed": sum(

@@ -7,6 +7,7 @@ and ends with its standard input.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -44,6 +45,7 @@ N_TOPICS, PER_TOPIC = 100, 20
 """Topics of items, and words of each; an item is of one, and a user turns to three."""
 HISTORY, PER_POST = 30, 30
 KEYS = "keys.json"
+WAIT_S = 0.002
 OBJECT_STORE_BYTES = 200 << 20
 
 
@@ -186,12 +188,21 @@ def _item(rng: np.random.Generator, tastes: npt.NDArray[np.int64], n_items: int)
 
 
 def _noop(slate: dict[str, Any], url: str) -> str:
-    """Deploy an application of one route of the same shape that always sends the same slate."""
+    """Deploy an application of one route of the same shape that always sends the same slate.
+
+    Under ``/waiting`` it waits for a moment before, as whoever reads a profile must: Serve then
+    asks its proxy whether the caller has hung up, which one that never waits is spared.
+    """
     reply = SlateReply.model_validate(slate)
     app = FastAPI()
 
     @app.get("/v1/users/{user_id}/recommendations")
     async def recommend(user_id: str, k: int = 10) -> SlateReply:
+        return reply
+
+    @app.get("/waiting/v1/users/{user_id}/recommendations")
+    async def recommend_later(user_id: str, k: int = 10) -> SlateReply:
+        await asyncio.sleep(WAIT_S)
         return reply
 
     @serve.deployment(

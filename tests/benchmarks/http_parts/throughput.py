@@ -1,4 +1,7 @@
-"""Slates a second beside an application that does nothing, in turn on one Serve."""
+"""Slates a second beside an application that does nothing, in turn on one Serve.
+
+``waiting`` is the same application where it waits for a moment in each request.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ def run(options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, An
     """Measure; ratios are medians of the rounds'."""
     plan = Plan(n_items=options.items, n_users=options.users)
     with running(plan) as site:
-        sides = {"ours": site.url, "noop": str(site.noop_url)}
+        noop = str(site.noop_url)
+        sides = {"ours": site.url, "noop": noop, "waiting": f"{noop}/waiting"}
         for url in sides.values():  # the first requests open connections between processes
             slates(url, site.n_users, options.seconds)
         rounds: list[dict[str, Load]] = []
@@ -28,6 +32,7 @@ def run(options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, An
     return {
         "throughput_ratio": _median(rounds, lambda r: r["ours"].per_s / r["noop"].per_s),
         "p99_ratio": _median(rounds, lambda r: r["ours"].p99_ms / r["noop"].p99_ms),
+        "waiting_ratio": _median(rounds, lambda r: r["ours"].per_s / r["waiting"].per_s),
         **{f"{s}_per_s": _median(rounds, lambda r, s=s: r[s].per_s) for s in sides},
         **{f"{s}_p50_ms": _median(rounds, lambda r, s=s: r[s].p50_ms) for s in sides},
         **{f"{s}_p99_ms": _median(rounds, lambda r, s=s: r[s].p99_ms) for s in sides},
