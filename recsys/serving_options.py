@@ -8,6 +8,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from recsys.api_options import ApiSettings
 from recsys.auth_options import AuthSettings
+from recsys.scaling_options import ScalingSettings
 from recsys.section import Section
 from recsys.tracing_options import TracingSettings
 
@@ -19,6 +20,8 @@ class ServingSettings(Section):
     """Bounds of single requests."""
     auth: AuthSettings = AuthSettings()
     """Who may ask."""
+    scaling: ScalingSettings = ScalingSettings()
+    """How many replicas answer."""
     host: str = "127.0.0.1"
     """Address that the HTTP proxy binds; beyond the loopback only with ``auth``."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8_000
@@ -28,6 +31,8 @@ class ServingSettings(Section):
     or ``grpc_is_fenced``."""
     grpc_is_fenced: bool = False
     """Whether others than this machine are kept from the gRPC port by a firewall."""
+    max_concurrent_requests: PositiveInt = 128
+    """Requests that a replica answers at once; what is above is told to come again (429)."""
     n_shards: PositiveInt = 2
     """Actors that share the partitions."""
     shard_cpus: NonNegativeFloat = 0.1

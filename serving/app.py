@@ -6,6 +6,7 @@ no deployment: each gateway makes sure that it runs (``ensure_pool``) and asks i
 
 # no `from __future__ import annotations`: Serve looks for the class AppArgs in build's signature
 import asyncio
+import itertools
 import secrets
 import time
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from ray import serve
 from ray.exceptions import RayError
 from ray.serve import Application
 from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
+from ray.serve.config import BackpressureConfig
 from ray.serve.exceptions import RayServeException
 from ray.serve.grpc_util import RayServegRPCContext
 from ray.serve.handle import DeploymentHandle
@@ -35,6 +37,7 @@ from recsys.rights.receipts import registered_key
 from recsys.schema import DEFAULT_TENANT
 from recsys.settings import Settings
 from recsys.store import Store
+from serving.api.admission import RETRY_AFTER_S
 from serving.api.routes import create_app
 from serving.auth.board import Board
 from serving.auth.exposure import check_exposure
@@ -53,11 +56,17 @@ from serving.pool import PoolSpec, ensure_pool
 from serving.rpc.halflife_pb2 import IngestReply, IngestRequest, RecommendRequest, Slate
 from serving.rpc.servicer import Servicer
 from serving.rules import RuleDesk
+from serving.scaling import WAITING, LoopWatch, gateways, replicas
 from serving.stage import Front, Stage
 from serving.users import UserDesk
 from serving.word_reader import Encode
 
 MAX_ONGOING_REQUESTS = 200
+MAX_QUEUED_REQUESTS = 1_000
+"""Requests that may wait in a proxy until a replica has room."""
+MAX_TOKENS = 4_096
+"""About as many tokens the encoder reads at once, of however many callers."""
+CHARACTERS_OF_TOKEN = 4
 PSEUDONYMS = "audit-pseudonyms"
 """Name of the key, in the ledger's registry, that user ids are hashed with in the audit log."""
 LOGGING = {"encoding": "JSON", "enable_access_log": False}
@@ -112,22 +121,25 @@ def build(args: AppArgs) -> Application:
     Raises:
         NotFoundError: if nothing was ingested, or no bundle is published.
     """
-    spec = pool_spec(args)
+    spec, scaling = pool_spec(args), args.settings.serving.scaling
     encoder = serve.deployment(
         EncoderReplica,
         name="Encoder",
-        num_replicas=1,
+        max_ongoing_requests=MAX_ONGOING_REQUESTS,
         ray_actor_options=_resources(0.1),
         logging_config=LOGGING,
+        **replicas(scaling.min_encoders, scaling.max_encoders, scaling),
     ).bind(spec.store_uri, spec.tenant, spec.bundle_id)
     gateway = serve.deployment(
         serve.ingress()(GatewayReplica),
         name="Gateway",
-        num_replicas=1,
-        max_ongoing_requests=MAX_ONGOING_REQUESTS,
+        max_ongoing_requests=2 * args.settings.serving.max_concurrent_requests,
+        max_queued_requests=MAX_QUEUED_REQUESTS,
+        backpressure_config=BackpressureConfig(status_code=429, retry_after_s=RETRY_AFTER_S),
         graceful_shutdown_timeout_s=5.0,
         ray_actor_options=_resources(0.1),
         logging_config=LOGGING,
+        **gateways(scaling),
     )
     application: Application = gateway.bind(spec, encoder)
     return application
@@ -167,6 +179,11 @@ class GatewayReplica:
         self._stage = Stage(self._live.first())
         self._guard = _guard(spec)
         self._servicer = Servicer(self._stage, self._guard)
+        self._watch = LoopWatch()
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """What ``ByWaiting`` goes by; Serve asks for it."""
+        return {WAITING: self._watch.late_s()}
 
     async def Recommend(  # noqa: N802 - the name in the protocol
         self, asked: RecommendRequest, grpc_context: RayServegRPCContext
@@ -183,13 +200,20 @@ class GatewayReplica:
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The routes; Serve asks for them once this replica is made, and adds request ids."""
         join_serve_log()
-        return create_app(self._stage, self._meters, False, self._guard, [self._follow])
+        works = [self._follow, self._watch.follow]
+        return create_app(self._stage, self._meters, False, self._guard, works)
 
     async def _follow(self) -> None:
         await self._live.follow(self._stage)
 
 
-class EncoderReplica(EncoderService):
+def _n_tokens(calls: list[list[str]]) -> int:
+    """About how many tokens calls have; one alone is never too many."""
+    n = sum(2 + len(text) // CHARACTERS_OF_TOKEN for call in calls for text in call)
+    return n if len(calls) > 1 else min(n, MAX_TOKENS)
+
+
+class EncoderReplica:
     """One replica of the encoder, with its logs and metrics.
 
     Args:
@@ -200,7 +224,17 @@ class EncoderReplica(EncoderService):
 
     def __init__(self, store_uri: str, tenant: str, bundle_id: str) -> None:
         join_serve_log()
-        super().__init__(store_uri, tenant, bundle_id, RayEncoderMeters())
+        self._service = EncoderService(store_uri, tenant, bundle_id, RayEncoderMeters())
+
+    @serve.batch(  # type: ignore[untyped-decorator]
+        max_batch_size=MAX_TOKENS, batch_wait_timeout_s=0.0, batch_size_fn=_n_tokens
+    )
+    async def encode(self, calls: list[list[str]]) -> list[npt.NDArray[np.float32]]:
+        """See ``EncoderService``; what comes in while the model reads is read together next."""
+        texts = [text for call in calls for text in call]
+        vectors = await self._service.encode(texts)
+        bounds = np.cumsum([0, *map(len, calls)]).tolist()
+        return [vectors[start:end] for start, end in itertools.pairwise(bounds)]
 
 
 async def _encode(

@@ -14,6 +14,7 @@ from recsys.reasons import Explain
 from recsys.rules.request import Said, read_context
 from serving.api import batches, feedback, items, operations, users
 from serving.api.access import describe_access
+from serving.api.admission import Admission
 from serving.api.body import parse_json, read_json
 from serving.api.errors import DOCUMENTED, install
 from serving.api.event_bodies import EVENT_BODIES, take_events
@@ -121,6 +122,7 @@ def create_app(
     for more in (feedback, batches, operations, users, items):
         app.include_router(more.router)
     mount_console(app)
+    app.add_middleware(Admission, limit=gateway.settings.serving.max_concurrent_requests)
     app.add_middleware(RequestLog, meters=meters, returns_id=returns_request_id)
     install(app)
     _describe_bodies(app)
