@@ -133,6 +133,21 @@ REPLIES: dict[tuple[str, str], Any] = {
         "half_lives_s": [86_400.0],
         "items": [{**_LIKE, "mass": [41.5]}],
     },
+    ("get", "/v1/popular"): {
+        "as_of": _AT,
+        "trend_as_of": _AT - 0.2,
+        "half_lives_s": [86_400.0, 315_360_000.0],
+        "items": [{**_LIKE, "mass": [41.5, 583.0]}],
+    },
+    ("get", "/v1/latest"): {
+        "as_of": _AT,
+        "items": [{"item_id": "172", "title": "Ran", "rank": 1, "available_from": _AT - 9.0}],
+    },
+    ("get", "/v1/search"): {
+        "as_of": _AT,
+        "is_personal": True,
+        "items": [{**_LIKE, "relevance": 0.61}],
+    },
     ("get", "/v1/bundles"): {"bundles": [_BUNDLE], "next_cursor": None},
     ("get", "/v1/bundles/{bundle_id}"): _BUNDLE,
     ("get", "/v1/stats"): {

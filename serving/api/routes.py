@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from recsys.errors import EventError
 from recsys.reasons import Explain
 from recsys.rules.request import Said, read_context
-from serving.api import batches, feedback, items, operations, users
+from serving.api import batches, feedback, items, operations, search, users
 from serving.api.access import describe_access
 from serving.api.admission import Admission
 from serving.api.body import parse_json, read_json
@@ -119,7 +119,7 @@ def create_app(
     app.include_router(router)
     app.include_router(rules_router)
     app.include_router(interests_router)
-    for more in (feedback, batches, operations, users, items):
+    for more in (feedback, batches, operations, users, items, search):
         app.include_router(more.router)
     mount_console(app)
     app.add_middleware(Admission, limit=gateway.settings.serving.max_concurrent_requests)

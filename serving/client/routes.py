@@ -21,6 +21,7 @@ from serving.api.schemas import (
     SlateReply,
     TrendingReply,
 )
+from serving.api.search_schemas import LatestReply, SearchReply
 from serving.client.call import Call
 
 INTEREST = "/v1/users/{user_id}/interests/{interest}"
@@ -151,6 +152,24 @@ def trending(
     """What everybody turns to."""
     query = {"k": k, "half_life_s": half_life_s, "as_of": as_of}
     return Call(TrendingReply, "GET", "/v1/trending", query=query)
+
+
+def search(
+    words: str, user_id: str | None = None, k: int = 10, personal: float = 0.5
+) -> Call[SearchReply]:
+    """Items near to words; what a user likes stands before what is as near."""
+    query = {"q": words, "user_id": user_id, "k": k, "personal": personal}
+    return Call(SearchReply, "GET", "/v1/search", query=query)
+
+
+def latest(k: int = 10) -> Call[LatestReply]:
+    """Items that came last, newest first."""
+    return Call(LatestReply, "GET", "/v1/latest", query={"k": k})
+
+
+def popular(k: int = 10) -> Call[TrendingReply]:
+    """What everybody ever turned to."""
+    return Call(TrendingReply, "GET", "/v1/popular", query={"k": k})
 
 
 def graph(edges: int = 100) -> Call[GraphReply]:

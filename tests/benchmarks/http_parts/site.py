@@ -72,6 +72,8 @@ class Site:
     noop_url: str | None
     n_users: int
     key: str | None
+    pid: int
+    """Of the process whose children all others are."""
 
 
 @contextmanager
@@ -126,7 +128,7 @@ def main(folder: Path) -> None:
             path = SLATE.format(user=0, k=plan.k)
             slate = client.get(path).raise_for_status().json()
         noop_url = _noop(slate, service.url) if plan.has_noop else None
-        site = Site(service.url, noop_url, plan.n_users, key)
+        site = Site(service.url, noop_url, plan.n_users, key, os.getpid())
         print(json.dumps(asdict(site)), flush=True)  # noqa: T201
         sys.stdin.read()
         if plan.has_noop:

@@ -57,6 +57,8 @@ def test_every_route_is_typed(halflife: HalflifeClient) -> None:
     assert halflife.forget_interest("ann/1", mine.label).wish.forgotten_at is not None
     assert halflife.similar("food-1", k=2).items[0].rank == 1
     assert halflife.trending(k=1).half_lives_s
+    assert halflife.popular(k=1).items == halflife.trending(half_life_s=315_360_000.0, k=1).items
+    assert halflife.latest().items == []
     assert halflife.graph(edges=1).nodes
     assert halflife.health().status == "ok"
 
@@ -181,7 +183,7 @@ def test_both_forms_have_the_same_methods() -> None:
         return {n: str(signature(f)) for n, f in found if not n.startswith("_") and n != "send"}
 
     assert (
-        public(HalflifeClient) == public(AsyncHalflifeClient) and len(public(HalflifeClient)) == 23
+        public(HalflifeClient) == public(AsyncHalflifeClient) and len(public(HalflifeClient)) == 26
     )
 
 

@@ -1,0 +1,119 @@
+"""Finding items without asking for a slate: by words, by age, by what everybody ever turned to."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.encoder.projection import unit_rows
+from recsys.errors import EventError
+from recsys.ranking import Floats, interest_part, top_k, whole_interest_part
+from recsys.shelf import Shelf
+from serving.api.checks import check_id
+from serving.api.schemas import TrendingReply
+from serving.api.search_schemas import FoundItem, LatestItem, LatestReply, SearchReply
+from serving.asking import check_k
+
+if TYPE_CHECKING:
+    from serving.gateway import Gateway
+
+N_NEAR = 500
+"""Items nearest to the words, which the profile may put into another order."""
+
+
+async def search(
+    gateway: Gateway, text: str, user_id: str | None, k: int, personal: float
+) -> SearchReply:
+    """Items that are near to words, those that a user likes before others.
+
+    ``score = relevance + personal * spread * z``: the cosine of words and item; and of the N_NEAR
+    best, by how many standard deviations the item is to the user's taste, on the scale of the
+    cosines.
+
+    Args:
+        gateway: that answers now.
+        text: the words.
+        user_id: whose taste counts; None = nobody's.
+        k: how many.
+        personal: weight of the taste; 0 = the words alone.
+
+    Raises:
+        EventError: if an argument is unsound, the words are none, or the bundle has no encoder.
+        UnavailableError: if the encoder or the profile is away.
+    """
+    check_k(gateway.settings, k)
+    as_of, taste = gateway.now(), None
+    vectors = await gateway.newcomers.text_vector(text)
+    if vectors is None:
+        raise EventError("q", "has no words", "Give some")
+    if user_id is not None and personal > 0.0:
+        check_id("user_id", user_id, gateway.settings.data.max_id_bytes)
+        (view,) = await gateway.pool.read([user_id], as_of, {})
+        as_of, taste = view.as_of, view.query.vectors[0] if view.is_known else None
+    asked: Floats = unit_rows(gateway.bundle.projection.project(vectors))[0]
+    shelf = gateway.slates.shelf
+    found = await asyncio.to_thread(_found, shelf, asked, taste, as_of, k, personal)
+    return SearchReply(as_of=as_of, is_personal=taste is not None, items=found)
+
+
+def _found(
+    shelf: Shelf, asked: Floats, taste: Floats | None, as_of: float, k: int, personal: float
+) -> list[FoundItem]:
+    directions = shelf.items.directions
+    relevance = interest_part(asked, directions)
+    allowed = shelf.catalog.available(as_of) & directions.any(axis=1)
+    rows = top_k(relevance, allowed, max(N_NEAR, k))
+    score = relevance[rows].astype(np.float64)
+    if taste is not None and len(rows) > 1:
+        score += personal * score.std() * _z(whole_interest_part(taste, shelf.items)[rows])
+    best = np.argsort(-score, kind="stable")[:k]
+    return [
+        FoundItem(
+            item_id=shelf.catalog.item_ids[int(rows[place])],
+            title=shelf.catalog.label(int(rows[place])),
+            rank=rank + 1,
+            score=float(score[place]),
+            relevance=float(relevance[rows[place]]),
+        )
+        for rank, place in enumerate(best)
+    ]
+
+
+def _z(values: Floats) -> npt.NDArray[np.float64]:
+    spread = float(values.std())
+    away: npt.NDArray[np.float64] = values.astype(np.float64) - float(values.mean())
+    return away / spread if spread > 0.0 else away
+
+
+def latest(gateway: Gateway, k: int) -> LatestReply:
+    """What came last, newest first; items that were always there did not come.
+
+    Raises:
+        EventError: if ``k`` is unsound.
+    """
+    check_k(gateway.settings, k)
+    catalog, as_of = gateway.bundle.catalog, gateway.now()
+    came = np.flatnonzero(catalog.available(as_of) & np.isfinite(catalog.available_from))
+    newest = came[np.argsort(-catalog.available_from[came], kind="stable")[:k]].tolist()
+    items = [
+        LatestItem(
+            item_id=catalog.item_ids[row],
+            title=catalog.label(row),
+            rank=place + 1,
+            available_from=float(catalog.available_from[row]),
+        )
+        for place, row in enumerate(newest)
+    ]
+    return LatestReply(as_of=as_of, items=items)
+
+
+async def popular(gateway: Gateway, k: int) -> TrendingReply:
+    """What everybody ever turned to: the trend at its longest half-life.
+
+    Raises:
+        EventError: if ``k`` is unsound.
+    """
+    return await gateway.trending(k, max(gateway.slates.shelf.trend.half_lives_s), None)
