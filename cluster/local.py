@@ -63,6 +63,7 @@ RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_enable_worker_prestart": "0",
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",  # after it, Serve starts its proxy over
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",  # a proxy that died is missed after a few
     "RAY_SERVE_FREEZE_GC_ON_STARTUP": "1",  # a catalog is many objects, and they stay
     "RAY_SERVE_LOG_TO_STDERR": "0",  # the same lines are in the replica's log file
 }

@@ -16,6 +16,8 @@ from tests.benchmarks.http_parts.site import Site
 
 REPLICA, SHARD, PROXY = "ServeReplica:halflife:Gateway", "ray::ShardActor", "ray::ProxyActor"
 TIMEOUT_S = 30.0
+PAUSE_S = 0.2
+"""After a connection was cut: a client that knocks on and on slows down what it waits for."""
 
 
 def processes(site: Site, title: str) -> list[psutil.Process]:
@@ -103,6 +105,7 @@ class Clients:
             except httpx.HTTPError as error:
                 status, said = -1, type(error).__name__
                 client.close()
+                time.sleep(PAUSE_S)
                 client = httpx.Client(base_url=self.site.url, timeout=TIMEOUT_S)
             with self._lock:
                 self.by_status[status] += 1
