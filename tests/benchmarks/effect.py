@@ -74,7 +74,7 @@ def _measure(
         events = [_click(f"u{user}", f"i{item}") for item in items]
         client.post("/v1/events", json={"events": events}).raise_for_status()
     users = [f"u{user}" for user in rng.integers(options.users, size=options.rounds + WARM_UP)]
-    rounds = np.array([_round(client, user) for user in users])[WARM_UP:]
+    rounds = np.array([one_round(client, user) for user in users])[WARM_UP:]
     effect_ms, post_ms, n_slates = rounds.T
     return {
         "p50_ms": round(float(np.percentile(effect_ms, 50)), 2),
@@ -86,7 +86,7 @@ def _measure(
     }
 
 
-def _round(client: httpx.Client, user: str) -> tuple[float, float, int]:
+def one_round(client: httpx.Client, user: str) -> tuple[float, float, int]:
     """Milliseconds to the effect and of the post, and the slates that it took."""
     first = client.get(f"/v1/users/{user}/recommendations").json()["items"][0]["item_id"]
     asked = time.perf_counter()

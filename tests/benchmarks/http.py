@@ -2,6 +2,7 @@
 
 ``throughput``   slates of warm profiles beside the application that does nothing
 ``optimised``    Serve's switches for throughput beside its defaults; events in posts of 100
+``effect``       from an event's 202 to the slate that has it, at half of the load that is possible
 
 A part is a module of ``tests.benchmarks.http_parts``; figures of parts that were not asked for are
 null. Load comes from wrk (``apt-get install wrk``).
@@ -14,7 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from tests.benchmarks.http_parts import optimised, throughput
+from tests.benchmarks.http_parts import effect, optimised, throughput
 from tests.benchmarks.http_parts.load import wrk
 from tests.benchmarks.parts import names_among, run_parts
 
@@ -31,7 +32,11 @@ FIGURES = (
     "switch_failed",
 )
 Part = Callable[[argparse.Namespace, Callable[[str], None]], dict[str, Any]]
-PARTS: dict[str, Part] = {"throughput": throughput.run, "optimised": optimised.run}
+PARTS: dict[str, Part] = {
+    "throughput": throughput.run,
+    "optimised": optimised.run,
+    "effect": effect.run,
+}
 
 
 def run(arguments: list[str]) -> dict[str, Any]:
