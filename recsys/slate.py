@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.coldstart.told import not_wished
+from recsys.eligibility import eligible, why_short
 from recsys.ranker.scoring import added, personal, probabilities
 from recsys.ranker.viewed import one_view
 from recsys.ranking import Floats, interest_part, top_k, total, whole_interest_part
@@ -129,7 +130,11 @@ def make_slate(
     items = [_item(shelf, shown, place, reason) for place, reason in enumerate(reasons)]
     done("reasons")
     missing = len(items) < options.k
-    return Slate(as_of, items, _why_short(asked, candidates, ranked, options) if missing else None)
+    return Slate(
+        as_of,
+        items,
+        why_short(asked, candidates, ranked, options.k, options.rules) if missing else None,
+    )
 
 
 def ask(
@@ -246,13 +251,6 @@ def rerank(ranked: Ranked, asked: Asked, options: SlateOptions) -> Ranked:
     return ranked
 
 
-def eligible(shelf: Shelf, trend_features: Floats, as_of: float) -> Bools:
-    """(N,) items that can be had at ``as_of`` and of which anything is known: text or an event."""
-    known = shelf.catalog.has_text | trend_features.any(axis=1)
-    result: Bools = shelf.catalog.available(as_of) & known
-    return result
-
-
 def _taste(shelf: Shelf, shown: Ranked) -> Floats:
     """(n,) the interest part with all that the ranking model adds for the user's own sake."""
     names = () if shelf.ranker is None else personal(shelf.ranker.options.features)
@@ -277,28 +275,3 @@ def _item(shelf: Shelf, shown: Ranked, place: int, reason: Reason | None) -> Sla
         rules=() if rules is None else rules[place],
         probability=None if chance is None else float(chance[place]),
     )
-
-
-def _why_short(asked: Asked, candidates: Candidates, ranked: Ranked, options: SlateOptions) -> str:
-    """Where the items went that would have made the slate as long as was asked for."""
-    there = eligible(asked.shelf, asked.trend_features, asked.as_of)
-    said = [f"of {len(there)} items {int(there.sum())} can be had now and are known"]
-    if options.rules is not None:
-        n_there = int(there.sum())
-        there &= options.rules.allowed()
-        hidden = n_there - int(there.sum())
-        if hidden > 0:
-            names = ", ".join(options.rules.hiding)
-            said.append(f"{hidden} of these are filtered by the rules {names}")
-    unwished = not_wished(asked.evidence.told, asked.shelf.items.directions, asked.shelf.coldstart)
-    if unwished is not None and bool((there & unwished).any()):
-        said.append(f"{int((there & unwished).sum())} of these are not wished")
-        there &= ~unwished
-    n_seen = int(there.sum() - asked.allowed.sum())
-    if n_seen > 0:
-        said.append(f"{n_seen} of these were seen")
-    if not candidates.is_whole:
-        n_found = int(asked.allowed[candidates.rows].sum())
-        said.append(f"{n_found} of the rest are candidates ({', '.join(candidates.names)})")
-    n_shown = min(options.k, len(ranked))
-    return f"{n_shown} of {options.k}: {'; '.join([*said, *ranked.notes])}"

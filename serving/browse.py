@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.bundle import Bundle
+from recsys.eligibility import eligible
 from recsys.errors import EventError, NotFoundError
 from recsys.ranking import interest_part, top_k, trend_part
 from recsys.shelf import Shelf
-from recsys.slate import eligible
 from recsys.trend import trend_features
 from serving.api.schemas import SimilarItem, SimilarReply, TrendingItem, TrendingReply
 

@@ -22,12 +22,9 @@ from serving.api.schemas import (
     HealthReply,
     ProfileReply,
     SessionIn,
-    SimilarReply,
     SlateReply,
-    TrendingReply,
 )
 from serving.asking import Asker, asker_of, check_as_of, check_k
-from serving.browse import similar_items, trending_items, trending_reply
 from serving.drift_meters import DriftMeters
 from serving.evidence import evidence_of, evidence_of_record, needs_record
 from serving.interests import InterestDesk
@@ -197,36 +194,11 @@ class Gateway:
             EventError: if an argument is unsound, or ``as_of`` is before the user's last event.
             UnavailableError: if the profile is away.
         """
-        as_of = self._as_of(asked)
+        as_of = self.as_of(asked)
         check_id("user_id", user_id, self.settings.data.max_id_bytes)
         (view,) = await self._pool.read([user_id], as_of, {})
         check_as_of(view, as_of, asked)
         return await asyncio.to_thread(profile_reply, self._shelf, view)
-
-    async def similar(self, item_id: str, k: int) -> SimilarReply:
-        """Items like an item.
-
-        Raises:
-            NotFoundError: if the catalog has no such item.
-        """
-        check_k(self.settings, k)
-        check_id("item_id", item_id, self.settings.data.max_id_bytes)
-        now = self.now()
-        return await asyncio.to_thread(similar_items, self._bundle, self._shelf, item_id, k, now)
-
-    async def trending(
-        self, k: int, half_life_s: float | None, asked: float | str | None
-    ) -> TrendingReply:
-        """What everybody turns to.
-
-        Raises:
-            EventError: if an argument is unsound.
-        """
-        check_k(self.settings, k)
-        as_of = self._as_of(asked)
-        mass = self._trend.mass(as_of)
-        found = await asyncio.to_thread(trending_items, self._shelf, mass, as_of, k, half_life_s)
-        return trending_reply(as_of, self._trend.as_of, found)
 
     async def health(self) -> HealthReply:
         """Whether everything that an answer needs is there.
@@ -295,13 +267,14 @@ class Gateway:
             log.warning("explained without the record: %s", error)
         return held
 
-    def _as_of(self, asked: float | str | None) -> float:
+    def as_of(self, asked: float | str | None) -> float:
+        """The moment that is asked for; None = now."""
         return self.now() if asked is None else parse_time("as_of", asked)
 
     def _moment(self, asked: float | str | None) -> float:
         """The moment of a slate; as of now it is one that others share."""
         if asked is not None:
-            return self._as_of(asked)
+            return self.as_of(asked)
         per_s = self.settings.serving.moments_per_s
         return math.floor(self.now() * per_s) / per_s
 

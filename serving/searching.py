@@ -1,4 +1,4 @@
-"""Finding items without asking for a slate: by words, by age, by what everybody ever turned to."""
+"""Finding items without asking for a slate: by words, likeness, age, or what everybody turns to."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from recsys.errors import EventError
 from recsys.ranking import Floats, interest_part, top_k, whole_interest_part
 from recsys.shelf import Shelf
 from serving.api.checks import check_id
-from serving.api.schemas import TrendingReply
+from serving.api.schemas import SimilarReply, TrendingReply
 from serving.api.search_schemas import FoundItem, LatestItem, LatestReply, SearchReply
 from serving.asking import check_k
+from serving.browse import similar_items, trending_items, trending_reply
 
 if TYPE_CHECKING:
     from serving.gateway import Gateway
@@ -110,10 +111,38 @@ def latest(gateway: Gateway, k: int) -> LatestReply:
     return LatestReply(as_of=as_of, items=items)
 
 
+async def similar(gateway: Gateway, item_id: str, k: int) -> SimilarReply:
+    """Items like an item.
+
+    Raises:
+        EventError: if an argument is unsound.
+        NotFoundError: if the catalog has no such item.
+    """
+    check_k(gateway.settings, k)
+    check_id("item_id", item_id, gateway.settings.data.max_id_bytes)
+    given = (gateway.bundle, gateway.slates.shelf, item_id, k, gateway.now())
+    return await asyncio.to_thread(similar_items, *given)
+
+
+async def trending(
+    gateway: Gateway, k: int, half_life_s: float | None, asked: float | str | None
+) -> TrendingReply:
+    """What everybody turns to.
+
+    Raises:
+        EventError: if an argument is unsound.
+    """
+    check_k(gateway.settings, k)
+    as_of, trend = gateway.as_of(asked), gateway.slates.trend
+    given = (gateway.slates.shelf, trend.mass(as_of), as_of, k, half_life_s)
+    found = await asyncio.to_thread(trending_items, *given)
+    return trending_reply(as_of, trend.as_of, found)
+
+
 async def popular(gateway: Gateway, k: int) -> TrendingReply:
     """What everybody ever turned to: the trend at its longest half-life.
 
     Raises:
         EventError: if ``k`` is unsound.
     """
-    return await gateway.trending(k, max(gateway.slates.shelf.trend.half_lives_s), None)
+    return await trending(gateway, k, max(gateway.slates.shelf.trend.half_lives_s), None)

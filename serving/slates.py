@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.bundle import Bundle
+from recsys.eligibility import eligible
 from recsys.errors import EventError
 from recsys.interest.model import FoldBatch
 from recsys.interest.stored import model_within
@@ -20,7 +21,7 @@ from recsys.rules.compiled import BoundRules
 from recsys.rules.request import Said, read_context
 from recsys.settings import DataSettings, Settings
 from recsys.shelf import Evidence, Shelf
-from recsys.slate import SlateOptions, eligible, make_slate
+from recsys.slate import SlateOptions, make_slate
 from recsys.sources.gather import quotas_of, sources_of
 from serving.api.reason_schemas import WithoutOut
 from serving.api.schemas import CounterfactualOut, SessionIn, SlateReply

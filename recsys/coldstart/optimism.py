@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.coldstart.options import OptimismSettings
-from recsys.ranking import freshness
+from recsys.freshness import freshness
 
 Floats = npt.NDArray[np.float32]
 

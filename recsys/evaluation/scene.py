@@ -23,10 +23,11 @@ from recsys.evaluation.baselines import POPULAR_WINDOWS_S, PopularReplay
 from recsys.evaluation.split import Queries
 from recsys.evaluation.touched import Recent
 from recsys.events import UNKNOWN_ITEM, EventArrays
+from recsys.freshness import fresh_part
 from recsys.interest.beside import NeighbourPart
 from recsys.interest.model import InterestModel, ItemTable, Query, TextTable
 from recsys.item_side import ItemSideOptions, ItemSideReplay, Takers
-from recsys.ranking import Floats, fresh_part, trend_part
+from recsys.ranking import Floats, trend_part
 from recsys.trend import TrendReplay
 
 Ints = npt.NDArray[np.int64]

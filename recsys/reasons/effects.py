@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from recsys.freshness import freshness
 from recsys.interest.beside import NeighbourPart, parts_of
 from recsys.interest.contributions import without_each
 from recsys.interest.model import Banks, FoldBatch, Query
 from recsys.ranker.scoring import added
 from recsys.ranker.viewed import Events, Viewed
-from recsys.ranking import Floats, freshness, interest_parts, trend_parts
+from recsys.ranking import Floats, interest_parts, trend_parts
 from recsys.shelf import Evidence, Shelf
 
 Doubles = npt.NDArray[np.float64]

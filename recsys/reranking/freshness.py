@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys.ranking import freshness
+from recsys.freshness import freshness
 from recsys.reranking.base import Ranked
 from recsys.reranking.options import FreshnessSettings
 from recsys.sources.base import Asked

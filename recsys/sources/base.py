@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.coldstart.told import ItemFacts, told_parts
-from recsys.ranking import Floats, fresh_part, trend_part
+from recsys.freshness import fresh_part
+from recsys.ranking import Floats, trend_part
 from recsys.retrieval import Retriever
 from recsys.shelf import Evidence, Shelf, neighbour_part, part_of
 

@@ -23,7 +23,7 @@ from serving.api.filters import filtered
 from serving.api.graph_schemas import WishIn
 from serving.api.idempotency import IdempotencyKey, KeysSeen
 from serving.api.interests import router as interests_router
-from serving.api.parameters import AsOf, ItemFilter, ItemId, UserId
+from serving.api.parameters import AsOf, ItemFilter, UserId
 from serving.api.reading import described_models
 from serving.api.rules import BODIES as RULE_BODIES
 from serving.api.rules import router as rules_router
@@ -34,9 +34,7 @@ from serving.api.schemas import (
     HealthReply,
     ProfileReply,
     SessionIn,
-    SimilarReply,
     SlateReply,
-    TrendingReply,
 )
 from serving.api.standing import Gate, new_router, stage_of
 from serving.api.stream import is_stream, post_stream
@@ -201,20 +199,6 @@ async def recommend_session(request: Request, gateway: Gate) -> SlateReply:
 async def profile(gateway: Gate, user_id: UserId, as_of: AsOf = None) -> ProfileReply:
     """What is known of a user as of a moment, and how sure it still is."""
     return await gateway.profile(user_id, as_of)
-
-
-@router.get("/v1/items/{item_id:id}/similar")
-async def similar(gateway: Gate, item_id: ItemId, k: K = 10) -> SimilarReply:
-    """Items whose text is like an item's."""
-    return await gateway.similar(item_id, k)
-
-
-@router.get("/v1/trending")
-async def trending(
-    gateway: Gate, k: K = 10, half_life_s: float | None = None, as_of: AsOf = None
-) -> TrendingReply:
-    """What everybody turns to, at one half-life of the bank or as weighted in slates."""
-    return await gateway.trending(k, half_life_s, as_of)
 
 
 @router.get("/healthz")

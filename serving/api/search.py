@@ -7,10 +7,11 @@ from typing import Annotated
 from fastapi import Query
 
 from serving.api.errors import DOCUMENTED
-from serving.api.schemas import TrendingReply
+from serving.api.parameters import AsOf, ItemId
+from serving.api.schemas import SimilarReply, TrendingReply
 from serving.api.search_schemas import LatestReply, SearchReply
 from serving.api.standing import Gate, new_router
-from serving.searching import latest, popular, search
+from serving.searching import latest, popular, search, similar, trending
 
 router = new_router(responses=DOCUMENTED)
 
@@ -33,6 +34,20 @@ async def search_items(
     event of the kind ``search``.
     """
     return await search(gateway, q, user_id, k, personal)
+
+
+@router.get("/v1/items/{item_id:id}/similar")
+async def similar_to(gateway: Gate, item_id: ItemId, k: Many = 10) -> SimilarReply:
+    """Items whose text is like an item's."""
+    return await similar(gateway, item_id, k)
+
+
+@router.get("/v1/trending")
+async def trending_items(
+    gateway: Gate, k: Many = 10, half_life_s: float | None = None, as_of: AsOf = None
+) -> TrendingReply:
+    """What everybody turns to, at one half-life of the bank or as weighted in slates."""
+    return await trending(gateway, k, half_life_s, as_of)
 
 
 @router.get("/v1/latest")

@@ -65,9 +65,8 @@ class PoolClient:
         pending: dict[int, list[Event]] = defaultdict(list)
         for event in events:
             pending[self._partition(event.user_id)].append(event)
-        deadline = self._deadline()
-        packed = await self._scatter(pending, "packed_append", WRITE, deadline, is_packed=True)
-        acks: list[AckBatch] = [unpack(ack) for ack in packed]
+        given = (pending, "packed_append", WRITE, self._deadline())
+        acks: list[AckBatch] = list(map(unpack, await self._scatter(*given, is_packed=True)))
         return AckBatch(
             n_accepted=sum(ack.n_accepted for ack in acks),
             n_duplicates=sum(ack.n_duplicates for ack in acks),
@@ -143,8 +142,9 @@ class PoolClient:
         self, shard: str, user_ids: Sequence[str], moments: npt.NDArray[np.float64]
     ) -> Sequence[ProfileView]:
         asked = pack((user_ids, moments))
-        packed = await self._calls.ask(shard, "packed", READ, self._deadline(), asked)
-        views: Sequence[ProfileView] = unpack(packed)
+        views: Sequence[ProfileView] = unpack(
+            await self._calls.ask(shard, "packed", READ, self._deadline(), asked)
+        )
         return views
 
     async def queries(self, user_ids: Sequence[str], as_of: float) -> dict[str, Query]:
@@ -160,11 +160,8 @@ class PoolClient:
         pending: dict[int, list[str]] = defaultdict(list)
         for user_id in user_ids:
             pending[self._partition(user_id)].append(user_id)
-        deadline = self._deadline()
-        packed = await self._scatter(
-            pending, "packed_queries", READ, deadline, as_of, is_packed=True
-        )
-        parts: list[QueryBatch] = [unpack(part) for part in packed]
+        given = (pending, "packed_queries", READ, self._deadline(), as_of)
+        parts: list[QueryBatch] = list(map(unpack, await self._scatter(*given, is_packed=True)))
         return {
             user_id: part.query.of(b)
             for part in parts
@@ -190,8 +187,8 @@ class PoolClient:
         Raises:
             UnavailableError: if the board is away.
         """
-        deadline = self._deadline()
-        update: TrendUpdate = await self._calls.ask(TREND_BOARD, "pull", None, deadline, version)
+        found = await self._calls.ask(TREND_BOARD, "pull", None, self._deadline(), version)
+        update: TrendUpdate = found
         return update
 
     async def waiting_texts(self) -> dict[str, list[str]]:

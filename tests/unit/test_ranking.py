@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 
 from recsys.errors import ConfigError
+from recsys.freshness import fresh_part, freshness
 from recsys.interest.model import ItemTable, Query
 from recsys.ranking import (
     RankingWeights,
     default_weights,
-    fresh_part,
-    freshness,
     interest_part,
     interest_parts,
     parts,

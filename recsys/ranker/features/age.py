@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from recsys.freshness import freshness
 from recsys.ranker.viewed import Doubles, Viewed
-from recsys.ranking import freshness
 
 IS_PERSONAL = False
 

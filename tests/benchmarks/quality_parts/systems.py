@@ -18,19 +18,13 @@ from recsys.evaluation.ranks import ranks_of
 from recsys.evaluation.scene import Scene
 from recsys.evaluation.split import Queries
 from recsys.evaluation.touched import last_positive, recent_before
+from recsys.freshness import fresh_part
 from recsys.interest.model import ItemTable, nobody
 from recsys.interest.replay import ReplayQueries, ends_before, replay
 from recsys.interest.zero_shot import ZeroShot, signed_importance
 from recsys.item_side import ItemSideReplay
 from recsys.neighbours import Neighbours
-from recsys.ranking import (
-    default_weights,
-    fresh_part,
-    interest_parts,
-    top_k,
-    total,
-    trend_part,
-)
+from recsys.ranking import default_weights, interest_parts, top_k, total, trend_part
 from recsys.settings import InterestSettings
 from recsys.trend import TrendReplay
 from tests.benchmarks.quality_parts.material import Bools, Floats, Log

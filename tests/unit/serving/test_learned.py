@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from recsys.archive import Archive
 from recsys.bundle import Bundle
+from recsys.eligibility import eligible
 from recsys.errors import UnavailableError
 from recsys.evaluation.protocol import ask, recommend
 from recsys.evaluation.scene import scene_of
@@ -23,7 +24,6 @@ from recsys.interest.replay import ends_before
 from recsys.interest.zero_shot import is_positive
 from recsys.schema import Event, partition_of
 from recsys.settings import Settings, load
-from recsys.slate import eligible
 from recsys.store import Store
 from recsys.testing.fakes import DecayedPairs, tiny_items, tiny_log
 from recsys.testing.models import random_bundle

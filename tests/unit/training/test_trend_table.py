@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys.ranking import freshness
+from recsys.freshness import freshness
 from recsys.training.trend_table import (
     CELLS_PER_HALF_LIFE,
     TrendTable,
