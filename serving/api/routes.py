@@ -117,7 +117,7 @@ def create_app(
     app.include_router(router)
     app.include_router(rules_router)
     app.include_router(interests_router)
-    for more in (feedback, batches, operations, users, items, search):
+    for more in (feedback, batches, operations, users, search, items):  # ids may hold slashes
         app.include_router(more.router)
     mount_console(app)
     app.add_middleware(Admission, limit=gateway.settings.serving.max_concurrent_requests)
