@@ -6,6 +6,7 @@ and the user's taste lifts it at least as much as its trend does.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -78,18 +79,18 @@ def explain(  # noqa: PLR0913, PLR0917 - what a slate was made of
     is_rising = weighed.max(axis=1, initial=0.0) > 0
     is_taste = _tastes(shelf, rows, parts) >= _lifts(rows, parts["trend"])
     is_because = (best > 0) & (is_taste | ~is_rising)
-    strongest = np.argsort(-effects, axis=1, kind="stable")
+    strongest = np.argsort(-effects, axis=1, kind="stable")[:, :MAX_LOOKED]
     lead = np.full(len(rows), -1, np.int64)
     if len(named) > 0:
         lead = np.where(is_because, named[strongest[:, 0]], -1)
-    fades_at = halved_at(scoring, lead, best)
+    fades_at = halved_at(scoring, lead, best).tolist()
+    places = named[strongest].tolist()
+    added = np.take_along_axis(effects, strongest, axis=1).tolist()
     told = _Told(shelf, evidence, as_of)
     reasons: list[Reason | None] = []
     for i in range(len(rows)):
         if is_because[i]:
-            places = strongest[i][:MAX_LOOKED]
-            added = effects[i, places].tolist()
-            reason = told.because(named[places].tolist(), added, float(fades_at[i]))
+            reason = told.because(places[i], added[i], fades_at[i])
         else:
             rising = weighed[i] if is_rising[i] else None
             reason = _of_others(shelf, told.asked_for(int(rows[i])), rising)
@@ -127,7 +128,7 @@ class _Told:
             "type": "because",
             **{name: events[0][name] for name in ("item_id", "title", "event_age_s")},
             "events": events,
-            "fades_at": fades_at if np.isfinite(fades_at) else None,
+            "fades_at": fades_at if math.isfinite(fades_at) else None,
         }
 
     def events(self, places: list[int], effect: list[float]) -> list[dict[str, Any]]:
@@ -169,7 +170,8 @@ def _tastes(shelf: Shelf, rows: Rows, parts: dict[str, Floats]) -> Floats:
 def _lifts(rows: Rows, trend: Floats) -> Doubles:
     """(n,) by how much the trend of items stands out: only that explains anything."""
     sample = trend[:: max(1, len(trend) // _SAMPLE)]  # the middle of many is that of some
-    lift: Doubles = trend[rows].astype(np.float64) - float(np.median(sample))
+    middle = np.partition(sample, len(sample) // 2)[len(sample) // 2]
+    lift: Doubles = trend[rows].astype(np.float64) - float(middle)
     return lift
 
 

@@ -70,7 +70,7 @@ def _crossing(ages: Doubles, left: Doubles, half: Doubles) -> Doubles:
         share = np.log(high / half) / np.log(high / low)
         even = (high - half) / (high - low)
     share = np.where((low > 0.0) & np.isfinite(share), share, even)
-    share = np.clip(np.nan_to_num(share, nan=0.0), 0.0, 1.0)
+    share = np.where(share > 0.0, np.minimum(share, 1.0), 0.0)  # NaN is not above 0
     narrow = before + share * (after - before) + _SOON_S
     wide = (before + _SOON_S) * ((after + _SOON_S) / (before + _SOON_S)) ** share
     return np.where(below.any(axis=1), np.sqrt(narrow * wide) - _SOON_S, np.nan)
