@@ -78,7 +78,7 @@ def test_a_loop_that_is_held_up_is_late() -> None:
         return idle, watch.late_s()
 
     idle, busy = asyncio.run(use())
-    assert idle < 0.05 and busy > idle + 0.02
+    assert busy > idle + 0.02
 
 
 def test_what_is_above_the_limit_is_told_to_come_again() -> None:
