@@ -109,6 +109,17 @@ class Archive:
         """The manifest that is true now; None before the first publish."""
         return self._current()[0]
 
+    def newer(self, known: str | None) -> Manifest | None:
+        """The manifest that is true now, if it is another than one that is known.
+
+        Args:
+            known: the id of that one; None = none is.
+        """
+        pointer, _ = self.store.read_pointer(CURRENT)
+        if pointer is None or PurePosixPath(pointer["manifest"]).stem == known:
+            return None
+        return self._load(pointer["manifest"], pointer["sha256"])
+
     def _current(self) -> tuple[Manifest | None, str | None]:
         pointer, token = self.store.read_pointer(CURRENT)
         if pointer is None:

@@ -15,13 +15,11 @@ from typing import Any
 import pyarrow as pa
 
 from recsys.archive import Archive
-from recsys.errors import DataError
 from recsys.events import timestamps_s
-from recsys.ingestion.entities import merge_entities
-from recsys.manifest import FileRef, Manifest
+from recsys.manifest import Manifest
 from recsys.schema import ITEMS, microseconds
+from recsys.stamped import write_merged
 
-STAMP = b"written"
 TIMES = ("available_from", "available_until", "created_at")
 
 
@@ -94,16 +92,10 @@ def write_items(
         if all(known[item_id] == item for item_id, item in wanted.items()):
             done = ItemsWritten(wanted, None, None)
             return current
-        merged = merge_entities(table, rows_of(tenant, wanted), "item_id")
-        if len(merged) > limit:
-            problem = f"are more than {limit}, too many to write a few at a time"
-            raise DataError("items", problem, "Write them with `python -m pipelines.ingest`")
-        stamped = {**(merged.schema.metadata or {}), STAMP: stamp.encode()}
-        path, sha256, _ = archive.store.write_table(
-            "items", merged.replace_schema_metadata(stamped)
-        )
-        done = ItemsWritten(wanted, path, None if before is None else before.path)
-        return replace(current, items={**current.items, tenant: FileRef(path, sha256)})
+        tables = table, rows_of(tenant, wanted)
+        ref = write_merged(archive.store, "items", tables, stamp, limit)
+        done = ItemsWritten(wanted, ref.path, None if before is None else before.path)
+        return replace(current, items={**current.items, tenant: ref})
 
     archive.publish(moved)
     return done

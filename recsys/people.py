@@ -14,12 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.archive import Archive
-from recsys.errors import DataError
-from recsys.ingestion.entities import merge_entities
-from recsys.manifest import FileRef, Manifest
+from recsys.manifest import Manifest
 from recsys.schema import USERS
-
-STAMP = b"written"
+from recsys.stamped import write_merged
 
 
 @dataclass(frozen=True)
@@ -89,16 +86,10 @@ def write_person(
         if person == known:
             done = Written(person, None, None)
             return current
-        merged = merge_entities(table, _row(tenant, user_id, person), "user_id")
-        if len(merged) > limit:
-            problem = f"are more than {limit}, too many to write one by one"
-            raise DataError("users", problem, "Write attributes with `python -m pipelines.ingest`")
-        stamped = {**(merged.schema.metadata or {}), STAMP: stamp.encode()}
-        path, sha256, _ = archive.store.write_table(
-            "users", merged.replace_schema_metadata(stamped)
-        )
-        done = Written(person, path, None if before is None else before.path)
-        return replace(current, users={**current.users, tenant: FileRef(path, sha256)})
+        tables = table, _row(tenant, user_id, person)
+        ref = write_merged(archive.store, "users", tables, stamp, limit)
+        done = Written(person, ref.path, None if before is None else before.path)
+        return replace(current, users={**current.users, tenant: ref})
 
     archive.publish(moved)
     return done

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from recsys.bundle import Bundle
 from recsys.eligibility import eligible
 from recsys.errors import EventError, NotFoundError
-from recsys.ranking import interest_part, top_k, trend_part
+from recsys.ranking import Floats, interest_part, top_k, trend_part
 from recsys.shelf import Shelf
 from recsys.trend import trend_features
 from serving.api.schemas import SimilarItem, SimilarReply, TrendingItem, TrendingReply
@@ -27,27 +27,46 @@ def similar_items(bundle: Bundle, shelf: Shelf, item_id: str, k: int, as_of: flo
     row = shelf.catalog.index.get(item_id)
     if row is None:
         raise NotFoundError("item", "does not exist", "It may come with the next bundle")
-    directions = shelf.items.directions
-    vector = directions[row]
+    vector = shelf.items.directions[row]
     if not vector.any():
         return SimilarReply(item_id=item_id, items=[])
-    allowed = shelf.catalog.available(as_of) & directions.any(axis=1)
-    allowed[row] = False
-    if len(shelf.catalog) < bundle.settings.retrieval.exact_below:
-        scores = interest_part(vector, directions)
-        rows = top_k(scores, allowed, k)
-        found = scores[rows]
-    else:
-        near = bundle.index.search(vector[None], 4 * k + 1)[0][0]
-        near = near[(near >= 0) & allowed[np.maximum(near, 0)]]
-        scores = interest_part(vector, directions[near])  # the index knows no directions
-        best = np.argsort(-scores, kind="stable")[:k]
-        rows, found = near[best], scores[best]
+    rows, found = nearest(bundle, shelf, vector, as_of, k, but=row)
     items = [
         SimilarItem(rank=place + 1, score=float(score), **_named(shelf, int(i)))
         for place, (i, score) in enumerate(zip(rows, found, strict=True))
     ]
     return SimilarReply(item_id=item_id, items=items)
+
+
+def nearest(
+    bundle: Bundle, shelf: Shelf, direction: Floats, as_of: float, k: int, but: int | None = None
+) -> tuple[Rows, Floats]:
+    """Available items whose directions are nearest to one; the index of a large catalog finds them.
+
+    Args:
+        bundle: with the index.
+        shelf: of it.
+        direction: (D,) of length 1.
+        as_of: Unix seconds.
+        k: how many.
+        but: the row of an item that is left out; None = none is.
+
+    Returns:
+        (n,) rows and cosines, best first.
+    """
+    directions = shelf.items.directions
+    allowed = shelf.catalog.available(as_of) & directions.any(axis=1)
+    if but is not None:
+        allowed[but] = False
+    if len(shelf.catalog) < bundle.settings.retrieval.exact_below:
+        scores = interest_part(direction, directions)
+        rows = top_k(scores, allowed, k)
+        return rows, scores[rows]
+    near = bundle.index.search(direction[None], 4 * k + 1)[0][0]
+    near = near[(near >= 0) & allowed[np.maximum(near, 0)]]
+    scores = interest_part(direction, directions[near])  # the index knows no directions
+    best = np.argsort(-scores, kind="stable")[:k]
+    return near[best], scores[best]
 
 
 def trending_items(

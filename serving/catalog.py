@@ -56,8 +56,8 @@ class CatalogDesk:
             RecsysError: if it cannot be read; what was known before is kept.
         """
         with self._reading:  # of two at once, the one that read first would win
-            manifest = self._archive.manifest()
-            if manifest is None or manifest.manifest_id == self._manifest_id:
+            manifest = self._archive.newer(self._manifest_id)
+            if manifest is None:
                 return False
             ref = manifest.items.get(self.tenant)
             path = None if ref is None else ref.path

@@ -27,6 +27,10 @@ a slate. Nothing is lost by it, for the next look is compared with the last."""
 class DriftMeters:
     """Hears everything and says nothing."""
 
+    def __init__(self) -> None:
+        self.looked: OrderedDict[str, float] = OrderedDict()
+        """User -> moment of the last look. Gateways come and go with the catalog; this stays."""
+
     def drifted(self, counts: Mapping[str, int]) -> None:
         """So many interests appeared, are growing, are fading, or died (``overlay.Drift``)."""
 
@@ -35,6 +39,7 @@ class RayDriftMeters(DriftMeters):
     """``halflife_interest_drift_total{drift="appeared" | "growing" | "fading" | "died"}``."""
 
     def __init__(self) -> None:
+        super().__init__()
         text = "Interests of users by what became of them between two looks of a gateway"
         self._counter = Counter("halflife_interest_drift_total", text, ("drift",))
 
@@ -54,20 +59,19 @@ class DriftWatch:
 
     def __init__(self, graph: InterestGraph | None, meters: DriftMeters) -> None:
         self._graph, self._meters = graph, meters
-        self._looked: OrderedDict[str, float] = OrderedDict()
 
     def look(self, user_id: str, evidence: Evidence, as_of: float) -> None:
         """Look at a user whose last look is ``REST_S`` ago; others are left for a later one."""
-        graph = self._graph
+        graph, looked = self._graph, self._meters.looked
         if graph is None or len(evidence.recent_item) == 0:
             return
-        before = self._looked.get(user_id, as_of - graph.options.short_half_life_s)
+        before = looked.get(user_id, as_of - graph.options.short_half_life_s)
         if as_of - before < REST_S:
             return
-        self._looked[user_id] = as_of
-        self._looked.move_to_end(user_id)
-        if len(self._looked) > MAX_USERS:
-            self._looked.popitem(last=False)
+        looked[user_id] = as_of
+        looked.move_to_end(user_id)
+        if len(looked) > MAX_USERS:
+            looked.popitem(last=False)
         was, now = (overlay(evidence, graph, at) for at in (before, as_of))
         counts: Counts[str] = Counts(drift(was, now))
         del counts["steady"]

@@ -56,8 +56,8 @@ class People:
             self._refresh()
 
     def _refresh(self) -> None:
-        manifest = self._archive.manifest()
-        if manifest is None or manifest.manifest_id == self._manifest_id:
+        manifest = self._archive.newer(self._manifest_id)
+        if manifest is None:
             return
         table = self._archive.users(manifest, self.tenant)
         if len(table) > self._limit:

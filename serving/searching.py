@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from recsys.bundle import Bundle
 from recsys.encoder.projection import unit_rows
 from recsys.errors import EventError
-from recsys.ranking import Floats, interest_part, top_k, whole_interest_part
+from recsys.ranking import Floats, interest_part
 from recsys.shelf import Shelf
 from serving.api.checks import check_id
 from serving.api.schemas import SimilarReply, TrendingReply
 from serving.api.search_schemas import FoundItem, LatestItem, LatestReply, SearchReply
 from serving.asking import check_k
-from serving.browse import similar_items, trending_items, trending_reply
+from serving.browse import nearest, similar_items, trending_items, trending_reply
 
 if TYPE_CHECKING:
     from serving.gateway import Gateway
@@ -55,21 +56,24 @@ async def search(
         (view,) = await gateway.pool.read([user_id], as_of, {})
         as_of, taste = view.as_of, view.query.vectors[0] if view.is_known else None
     asked: Floats = unit_rows(gateway.bundle.projection.project(vectors))[0]
-    shelf = gateway.slates.shelf
-    found = await asyncio.to_thread(_found, shelf, asked, taste, as_of, k, personal)
+    given = (gateway.bundle, gateway.slates.shelf, asked, taste, as_of, k, personal)
+    found = await asyncio.to_thread(_found, *given)
     return SearchReply(as_of=as_of, is_personal=taste is not None, items=found)
 
 
-def _found(
-    shelf: Shelf, asked: Floats, taste: Floats | None, as_of: float, k: int, personal: float
+def _found(  # noqa: PLR0913, PLR0917 - who asks for what, of which catalog
+    bundle: Bundle,
+    shelf: Shelf,
+    asked: Floats,
+    taste: Floats | None,
+    as_of: float,
+    k: int,
+    personal: float,
 ) -> list[FoundItem]:
-    directions = shelf.items.directions
-    relevance = interest_part(asked, directions)
-    allowed = shelf.catalog.available(as_of) & directions.any(axis=1)
-    rows = top_k(relevance, allowed, max(N_NEAR, k))
-    score = relevance[rows].astype(np.float64)
+    rows, relevance = nearest(bundle, shelf, asked, as_of, max(N_NEAR, k))
+    score = relevance.astype(np.float64)
     if taste is not None and len(rows) > 1:
-        score += personal * score.std() * _z(whole_interest_part(taste, shelf.items)[rows])
+        score += personal * score.std() * _z(interest_part(taste, shelf.items.vectors[rows]))
     best = np.argsort(-score, kind="stable")[:k]
     return [
         FoundItem(
@@ -77,7 +81,7 @@ def _found(
             title=shelf.catalog.label(int(rows[place])),
             rank=rank + 1,
             score=float(score[place]),
-            relevance=float(relevance[rows[place]]),
+            relevance=float(relevance[place]),
         )
         for rank, place in enumerate(best)
     ]

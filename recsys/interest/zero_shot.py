@@ -123,8 +123,8 @@ def weigh(
     Returns:
         (T,) float32 importance in [0, max_importance), and (T,) bool, True = negative evidence.
     """
-    told = tuple(settings.importance.items()), tuple(settings.negative_importance.items())
-    code_of, positive, negative = _tables(*told)
+    by_kind = (settings.importance, settings.negative_importance)
+    code_of, positive, negative = _tables(*(tuple(weights.items()) for weights in by_kind))
     code = codes_of(kind, code_of, len(code_of))
     is_negative = ((positive == 0.0) & (negative > 0.0))[code]
     importance = np.where(is_negative, negative[code], positive[code])
@@ -280,20 +280,13 @@ def _accumulate(u: Floats, share: Floats, sums: Floats) -> None:
                     u[b, d] += share[b, h] * sums[b, h, d]
 
 
-Weights = tuple[tuple[str, float], ...]
-
-
 @lru_cache(16)
-def _tables(positive: Weights, negative: Weights) -> tuple[dict[str, int], Times, Times]:
-    """Kind -> code; by code, what kinds weigh as positive and as negative evidence.
-
-    The last code, which no kind has, is that of kinds in no table.
-    """
-    good, bad = dict(positive), dict(negative)
+def _tables(*by_kind: tuple[tuple[str, float], ...]) -> tuple[dict[str, int], Times, Times]:
+    """Kind -> code, and by code what kinds weigh in both tables; the last code is of no kind."""
+    good, bad = map(dict, by_kind)
     names = sorted({*good, *bad, RATING})
-    weights = ([*(table.get(name, 0.0) for name in names), 0.0] for table in (good, bad))
-    as_positive, as_negative = map(np.array, weights)
-    return {name: n for n, name in enumerate(names)}, as_positive, as_negative
+    positive, negative = (np.array([*(t.get(n, 0.0) for n in names), 0.0]) for t in (good, bad))
+    return {name: n for n, name in enumerate(names)}, positive, negative
 
 
 def codes_of(

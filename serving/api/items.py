@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from starlette.exceptions import HTTPException
 
 from recsys.errors import EventError, NotFoundError, UnavailableError
 from recsys.item_writing import Change, Item, gone
@@ -24,7 +23,7 @@ from serving.api.item_schemas import (
 from serving.api.pages import Cursor, Limit, cursor_of, place_of
 from serving.api.parameters import ItemId
 from serving.api.reading import described, read_model
-from serving.api.standing import Gate, gateway_of, new_router, stage_of
+from serving.api.standing import Gate, check_whole, gateway_of, new_router, stage_of
 from serving.catalog import CatalogDesk
 from serving.gateway import Gateway
 
@@ -49,10 +48,8 @@ async def _desk(request: Request) -> CatalogDesk:
 
 
 async def _named(request: Request, item_id: ItemId) -> str:
-    """The id, if it is sound and all of the path: ``/`` in an id is ``%2F``."""
-    raw: bytes = request.scope.get("raw_path") or b""
-    if b"/" in raw.partition(b"?")[0].partition(PREFIX)[2]:
-        raise HTTPException(404, "There is no such route. Write / in an id as %2F")
+    """The id, if it is sound and all of the path."""
+    check_whole(request, PREFIX)
     return check_id("item_id", item_id, gateway_of(request).settings.data.max_id_bytes)
 
 

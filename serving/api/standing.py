@@ -33,6 +33,20 @@ async def _gate(request: Request) -> Gateway:  # FastAPI sends plain functions t
 Gate = Annotated[Gateway, Depends(_gate)]
 
 
+def check_whole(request: Request, prefix: bytes, suffix: bytes = b"") -> None:
+    """Refuse an id that is not all of its path: ``/`` in an id is ``%2F``.
+
+    So a misspelt route below a user or an item is never taken for somebody else's id.
+
+    Raises:
+        HTTPException: 404.
+    """
+    raw: bytes = request.scope.get("raw_path") or b""
+    rest = raw.partition(b"?")[0].partition(prefix)[2]
+    if b"/" in rest.removesuffix(suffix):
+        raise HTTPException(404, "There is no such route. Write / in an id as %2F")
+
+
 class StagedRoute(APIRoute):
     """A route that lets nobody in but by the guard, before anything of the request is read.
 

@@ -6,7 +6,6 @@ import math
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from starlette.exceptions import HTTPException
 
 from recsys.errors import EventError, UnavailableError
 from recsys.people import Person
@@ -15,7 +14,7 @@ from serving.api.checks import check_id, check_text
 from serving.api.errors import DOCUMENTED
 from serving.api.parameters import UserId
 from serving.api.reading import described, read_model
-from serving.api.standing import Gate, gateway_of, new_router, stage_of
+from serving.api.standing import Gate, check_whole, gateway_of, new_router, stage_of
 from serving.api.user_schemas import (
     MAX_ATTRIBUTES,
     AttributesReply,
@@ -53,15 +52,9 @@ async def _desk(request: Request) -> UserDesk:
 
 
 async def _named(request: Request, user_id: UserId) -> str:
-    """The id, if it is sound and all of the path: ``/`` in an id is ``%2F``.
-
-    So a misspelt route below a user is never taken for somebody else's id.
-    """
-    raw: bytes = request.scope.get("raw_path") or b""
-    rest = raw.partition(b"?")[0].partition(PREFIX)[2]
-    suffix = b"/export" if request.scope["route"].path.endswith("/export") else b""
-    if b"/" in rest.removesuffix(suffix):
-        raise HTTPException(404, "There is no such route. Write / in an id as %2F")
+    """The id, if it is sound and all of the path."""
+    is_export = request.scope["route"].path.endswith("/export")
+    check_whole(request, PREFIX, b"/export" if is_export else b"")
     gateway: Gateway = gateway_of(request)
     return check_id("user_id", user_id, gateway.settings.data.max_id_bytes)
 

@@ -137,3 +137,18 @@ def test_a_tenant_without_items_has_an_empty_catalog(archive: Archive) -> None:
     manifest = archive.publish(lambda m: m)
     assert archive.items(manifest, "default").num_rows == 0
     assert archive.users(manifest, "default").num_rows == 0
+
+
+def test_a_manifest_is_read_again_only_where_it_is_another(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert archive.newer(None) is None
+    ref = archive.store.write_table("items", events(("u", "e", 1)))
+    first = archive.publish(lambda m: replace(m, items={"default": FileRef(ref[0], ref[1])}))
+    assert archive.newer(None) == first == archive.newer("another")
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("it is known")
+
+    monkeypatch.setattr(archive, "_load", refuse)
+    assert archive.newer(first.manifest_id) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,17 @@ def test_what_a_user_likes_stands_before_what_is_as_near(client: TestClient) -> 
     alone = rank(user_id="ann", personal=0.0)
     assert alone == rank() == rank(user_id="nobody-knows", personal=10.0)
     assert rank(user_id="ann", personal=10.0) == 1 < alone
+
+
+def test_a_large_catalog_is_searched_by_the_index(
+    bundle: Bundle, pool: LocalPool, settings: Settings, encoder: Encoder, client: TestClient
+) -> None:
+    retrieval = bundle.settings.retrieval.model_copy(update={"exact_below": 1})
+    told = bundle.settings.model_copy(update={"retrieval": retrieval})
+    gateway = Gateway(replace(bundle, settings=told), pool, settings, lambda: NOW, encoder)
+    with TestClient(create_app(Stage.of(gateway))) as large:
+        small = found(client, q=STARS, k=24)
+        assert [i["item_id"] for i in found(large, q=STARS, k=24)] == [i["item_id"] for i in small]
 
 
 def test_what_cannot_be_searched_for_is_refused(client: TestClient, encoder: Encoder) -> None:

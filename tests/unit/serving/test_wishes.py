@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,13 @@ from recsys.errors import LedgerError
 from recsys.folding import fold_partition, read_to_position
 from recsys.ledger import ERASURE_KEY, erasure_pseudonym
 from recsys.schema import DEFAULT_TENANT, partition_of
+from recsys.settings import Settings
+from serving.api.routes import create_app
+from serving.drift_meters import DriftMeters
 from serving.gateway import Gateway
 from serving.pool.partition import Ground
 from serving.pool.shard import Shard
+from serving.stage import Stage
 from tests.unit.serving.conftest import N_PARTITIONS, NOW, LocalPool
 
 DAY = 86_400.0
@@ -288,3 +292,21 @@ def test_drift_is_counted_once(gateway: Gateway, client: TestClient, clock: list
     clock[0] = NOW + 300 * DAY
     interests(client)
     assert told[1:] == [{"died": 2}]
+
+
+def test_a_gateway_that_takes_anothers_place_counts_no_drift_twice(
+    bundle: Bundle, pool: LocalPool, settings: Settings
+) -> None:
+    told: list[dict[str, int]] = []
+
+    class Heard(DriftMeters):
+        def drifted(self, counts: Mapping[str, int]) -> None:
+            told.append(dict(counts))
+
+    heard = Heard()
+    for _ in range(2):
+        gateway = Gateway(bundle, pool, settings, lambda: NOW, drift=heard)
+        with TestClient(create_app(Stage.of(gateway))) as client:
+            post(client, click("space-1"))
+            slate(client)
+    assert told == [{"appeared": 1}]
